@@ -1,0 +1,34 @@
+/**
+ * Every bound of the wire, named once. Sizes are bytes, times are milliseconds.
+ * A coordinator may be configured lower, never higher than what a peer can be assumed to accept.
+ */
+export const LIMITS = {
+  /** Largest HTTP body of an inference request. A larger one is refused before it is read. */
+  maxBodyBytes: 32 * 1024 * 1024,
+  /** Largest JSON body of any other request. */
+  maxJsonBytes: 1024 * 1024,
+  /** Largest frame on the link: the largest body plus room for its header. */
+  maxFrameBytes: 33 * 1024 * 1024,
+  /** Largest JSON header inside a frame or a binary inference body. */
+  maxHeaderBytes: 1024 * 1024,
+  /** Largest artifact file that a worker or a page downloads. */
+  maxArtifactBytes: 1024 * 1024 * 1024,
+  /** Largest picture after decoding, in pixels (width × height). */
+  maxImagePixels: 24_000_000,
+  /** Most tensors in one request or answer. */
+  maxTensors: 64,
+  /** Most dimensions of one tensor. */
+  maxRank: 16,
+  /** Largest `slo_ms` that a caller may name. */
+  maxSloMs: 600_000,
+  /** Deadline of a request that names none and whose task has no default. */
+  defaultSloMs: 1_000,
+  /** Share of requests that must be on time when the caller names no `slo_target`. */
+  defaultSloTarget: 0.99,
+  /** Most items in one outcomes report. */
+  maxOutcomes: 256,
+  /** Longest time for which a page may decide by itself. */
+  maxLeaseTtlMs: 30_000,
+  /** Most requests that wait in one worker. */
+  maxWorkerQueue: 512,
+} as const;

@@ -1,0 +1,158 @@
+import * as v from 'valibot';
+import { deviceClassSchema, nameSchema, opaqueIdSchema, tierSchema } from './ids.ts';
+import { LIMITS } from './limits.ts';
+import { profileReportSchema } from './link.ts';
+import { classificationPostprocessSchema, imagePreprocessSchema } from './manifest.ts';
+import { parametersSchema } from './parameters.ts';
+import { variantSpecSchema } from './variant.ts';
+
+const milliseconds = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(LIMITS.maxSloMs));
+const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const revision = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const picoUsd = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+/** Mean and variance of a time in milliseconds. */
+export const momentsSchema = v.object({
+  meanMs: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  varianceMs2: v.pipe(v.number(), v.finite(), v.minValue(0)),
+});
+export type Moments = v.InferOutput<typeof momentsSchema>;
+
+/** How the caller reaches the mesh, as it measured it. */
+export const networkReportSchema = v.object({
+  rtt: momentsSchema,
+  /** Bytes a millisecond from the caller to the mesh and back; absent = unknown. */
+  uplinkBytesPerMs: v.optional(v.pipe(v.number(), v.gtValue(0))),
+});
+
+/** What a page can run, as it says: hints, never trusted for anything but its own requests. */
+export const deviceReportSchema = v.object({
+  deviceClass: deviceClassSchema,
+  /** Variants that passed the self-test on this device and are warm. */
+  ready: v.pipe(v.array(v.object({ variant: nameSchema, revision })), v.maxLength(64)),
+  /** Wait in the page's own queue. */
+  backlogMs: v.optional(milliseconds, 0),
+  /** Hidden page, battery saver or data saver: the page asks not to be used. */
+  isSaving: v.optional(v.boolean(), false),
+});
+
+/** `POST /v1/placements`: where should this run? No payload travels. */
+export const placementRequestSchema = v.object({
+  task: nameSchema,
+  parameters: v.optional(parametersSchema, {}),
+  payloadBytes: v.pipe(bytes, v.maxValue(LIMITS.maxBodyBytes)),
+  device: v.optional(deviceReportSchema),
+  network: v.optional(networkReportSchema),
+});
+export type PlacementRequest = v.InferInput<typeof placementRequestSchema>;
+
+/** A remote (variant, worker) as a lease carries it; the page adds its own network to it. */
+export const leasedOptionSchema = v.object({
+  variant: nameSchema,
+  revision,
+  model: nameSchema,
+  tier: v.picklist(['edge', 'pool']),
+  worker: v.string(),
+  deviceClass: deviceClassSchema,
+  accuracy: v.number(),
+  /** Link between coordinator and worker. */
+  link: momentsSchema,
+  wait: momentsSchema,
+  compute: momentsSchema,
+  costPicoUsd: picoUsd,
+  worstCostPicoUsd: picoUsd,
+});
+export type LeasedOption = v.InferOutput<typeof leasedOptionSchema>;
+
+/** What a page's own variants are predicted to take on its device class, from everyone's measurements. */
+export const leasedProfileSchema = v.object({
+  variant: nameSchema,
+  revision,
+  compute: momentsSchema,
+  samples: bytes,
+});
+
+/** Prices that a page needs in order to cost its own work. */
+export const leasedPricesSchema = v.object({
+  energyPicoUsdPerMs: v.pipe(v.number(), v.minValue(0)),
+  artifactPicoUsdPerByte: v.pipe(v.number(), v.minValue(0)),
+  expectedReuse: v.pipe(v.number(), v.minValue(1)),
+});
+export type LeasedPrices = v.InferOutput<typeof leasedPricesSchema>;
+
+/** Time-bounded right to decide locally, with all that the decision needs. */
+export const leaseSchema = v.object({
+  id: v.pipe(v.string(), v.maxLength(2048)),
+  ttlMs: v.pipe(v.number(), v.minValue(0), v.maxValue(LIMITS.maxLeaseTtlMs)),
+  remote: v.array(leasedOptionSchema),
+  profiles: v.array(leasedProfileSchema),
+  prices: leasedPricesSchema,
+});
+export type Lease = v.InferOutput<typeof leaseSchema>;
+
+/** Where a request ran or should run, and what that was predicted to take and cost. */
+export const placementSchema = v.object({
+  tier: tierSchema,
+  variant: nameSchema,
+  worker: v.string(),
+  accuracy: v.number(),
+  predicted_ms: v.number(),
+  cost_usd: v.number(),
+  decision_id: opaqueIdSchema,
+});
+export type PlacementBody = v.InferOutput<typeof placementSchema>;
+
+/** Answer of `POST /v1/placements`. `placement` is null when nothing is feasible; `refusal` then says why. */
+export const placementResponseSchema = v.object({
+  placement: v.nullable(placementSchema),
+  refusal: v.optional(
+    v.object({ error: v.string(), code: v.string(), details: v.optional(v.record(v.string(), v.unknown())) }),
+  ),
+  lease: leaseSchema,
+});
+export type PlacementResponse = v.InferOutput<typeof placementResponseSchema>;
+
+/** One finished request of a page. It never holds a payload. */
+export const outcomeSchema = v.object({
+  task: nameSchema,
+  variant: nameSchema,
+  revision,
+  tier: tierSchema,
+  deviceClass: v.optional(deviceClassSchema),
+  leaseId: v.optional(v.pipe(v.string(), v.maxLength(2048))),
+  decisionId: opaqueIdSchema,
+  privacy: v.optional(v.picklist(['any', 'no_pool', 'local_only']), 'any'),
+  status: v.picklist(['ok', 'failed', 'cancelled']),
+  sloMs: v.optional(milliseconds),
+  predictedMs: milliseconds,
+  totalMs: milliseconds,
+  queueMs: v.optional(milliseconds),
+  computeMs: v.optional(milliseconds),
+});
+export type Outcome = v.InferOutput<typeof outcomeSchema>;
+
+/** `POST /v1/outcomes`: what a page did by itself, and what it measured of its device. */
+export const outcomesRequestSchema = v.object({
+  outcomes: v.pipe(v.array(outcomeSchema), v.maxLength(LIMITS.maxOutcomes)),
+  profiles: v.optional(v.pipe(v.array(profileReportSchema), v.maxLength(LIMITS.maxOutcomes)), []),
+});
+export type OutcomesRequest = v.InferInput<typeof outcomesRequestSchema>;
+
+/** `GET /v1/models`: tasks and their variants, as pages and the console need them. */
+export const taskInfoSchema = v.object({
+  task: nameSchema,
+  kind: v.string(),
+  labels: v.array(v.string()),
+  preprocess: v.optional(imagePreprocessSchema),
+  postprocess: v.optional(classificationPostprocessSchema),
+  defaults: parametersSchema,
+  variants: v.array(v.object({ ...variantSpecSchema.entries, tiers: v.array(tierSchema) })),
+});
+export type TaskInfo = v.InferOutput<typeof taskInfoSchema>;
+export const modelsResponseSchema = v.object({ models: v.array(taskInfoSchema) });
+
+/** A label with its score, 0 to 1 after the activation. */
+export interface Prediction {
+  readonly label: string;
+  readonly score: number;
+}
