@@ -1,0 +1,193 @@
+import { toUsd } from './cost.ts';
+import { onTimeProbability, quantileMs } from './distribution.ts';
+import { type Option, totalLatency } from './estimate.ts';
+import type { RequestSpec } from './request-spec.ts';
+
+/** Why an option is not feasible for a request. */
+export interface Reason {
+  readonly code:
+    | Option['blockers'][number]['code']
+    | 'other-model'
+    | 'other-variant'
+    | 'accuracy-below-minimum'
+    | 'privacy'
+    | 'cost-above-cap'
+    | 'too-slow';
+  readonly message: string;
+}
+
+/** An option, what is predicted of it for this request, and whether it will do. */
+export interface JudgedOption {
+  readonly option: Option;
+  /** Predicted mean of the whole latency. */
+  readonly predictedMs: number;
+  /** Predicted latency that a share `sloTarget` of requests stays below. */
+  readonly tailMs: number;
+  /** P(latency ≤ deadline). */
+  readonly onTimeProbability: number;
+  /** Empty = feasible. */
+  readonly reasons: readonly Reason[];
+}
+
+/** What was decided. `best-effort` breaks the deadline and nothing else. */
+export type Choice =
+  | { readonly kind: 'meets-slo'; readonly chosen: JudgedOption }
+  | { readonly kind: 'best-effort'; readonly chosen: JudgedOption }
+  | { readonly kind: 'refused'; readonly message: string; readonly nearest: NearestFeasible };
+
+/** Every candidate with its numbers, and the choice among them. */
+export interface Decision {
+  readonly candidates: readonly JudgedOption[];
+  readonly choice: Choice;
+}
+
+/** For each demand that alone stands in the way: the value with which something would have been feasible. */
+export interface NearestFeasible {
+  readonly slo_ms?: number;
+  readonly min_accuracy?: number;
+  readonly max_cost_usd?: number;
+  readonly privacy?: 'any' | 'no_pool';
+}
+
+/**
+ * Decides where a request runs.
+ *
+ * Feasible is an option without blockers whose accuracy, privacy and worst-case cost hold and for which
+ * P(latency ≤ deadline) ≥ target. Among the feasible the cheapest wins, among equally cheap the more accurate, then
+ * the faster, then the first by name: equal facts give equal choices in any order. `prefer: accuracy` asks for the
+ * most accurate first. When only the deadline stands in the way, `best_effort` takes the option most likely to meet
+ * it; no other demand is ever broken.
+ *
+ * @param elapsedMs milliseconds of the request's budget that are already spent.
+ */
+export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs = 0): Decision {
+  const deadlineMs = spec.sloMs - elapsedMs;
+  const candidates = options.map((option) => judge(spec, option, deadlineMs));
+  const feasible = candidates.filter((candidate) => candidate.reasons.length === 0);
+  const best = first(feasible, spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST);
+  if (best !== undefined) return { candidates, choice: { kind: 'meets-slo', chosen: best } };
+
+  const late = candidates.filter((candidate) =>
+    candidate.reasons.every((reason) => reason.code === 'too-slow'),
+  );
+  const likeliest = first(late, BY_PUNCTUALITY);
+  if (likeliest !== undefined && spec.onInfeasible === 'best_effort') {
+    return { candidates, choice: { kind: 'best-effort', chosen: likeliest } };
+  }
+  const message = refusalMessage(candidates);
+  return {
+    candidates,
+    choice: { kind: 'refused', message, nearest: nearestFeasible(candidates, elapsedMs) },
+  };
+}
+
+function judge(spec: RequestSpec, option: Option, deadlineMs: number): JudgedOption {
+  const latency = totalLatency(option.parts);
+  const probability = onTimeProbability(latency, deadlineMs);
+  const reasons: Reason[] = [...option.blockers];
+  if (spec.model !== undefined && option.model !== spec.model) {
+    reasons.push({ code: 'other-model', message: `The request asks for model "${spec.model}"` });
+  }
+  if (spec.variant !== undefined && option.variant !== spec.variant) {
+    reasons.push({ code: 'other-variant', message: `The request asks for variant "${spec.variant}"` });
+  }
+  if (option.accuracy < spec.minAccuracy) {
+    reasons.push({
+      code: 'accuracy-below-minimum',
+      message: `Accuracy ${option.accuracy} is below the minimum of ${spec.minAccuracy}`,
+    });
+  }
+  if (!keepsPrivacy(spec, option)) {
+    reasons.push({
+      code: 'privacy',
+      message: `Privacy "${spec.privacy}" keeps the payload off the ${option.tier} tier`,
+    });
+  }
+  if (spec.maxCostPicoUsd !== undefined && option.worstCostPicoUsd > spec.maxCostPicoUsd) {
+    reasons.push({
+      code: 'cost-above-cap',
+      message: `Worst-case cost ${usd(option.worstCostPicoUsd)} is above the cap of ${usd(spec.maxCostPicoUsd)}`,
+    });
+  }
+  const tailMs = quantileMs(latency, spec.sloTarget);
+  if (probability < spec.sloTarget) {
+    reasons.push({
+      code: 'too-slow',
+      message: `P(latency ≤ ${round(deadlineMs)} ms) is ${percent(probability)}, below the target of ${percent(spec.sloTarget)}`,
+    });
+  }
+  return { option, predictedMs: latency.meanMs, tailMs, onTimeProbability: probability, reasons };
+}
+
+function keepsPrivacy(spec: RequestSpec, option: Option): boolean {
+  if (spec.privacy === 'local_only') return option.tier === 'browser';
+  return spec.privacy !== 'no_pool' || option.tier !== 'pool';
+}
+
+type Order = (a: JudgedOption, b: JudgedOption) => number;
+
+const byName: Order = (a, b) =>
+  compare(a.option.variant, b.option.variant) ||
+  compare(a.option.tier, b.option.tier) ||
+  compare(a.option.worker, b.option.worker);
+
+const BY_COST: Order = (a, b) =>
+  a.option.costPicoUsd - b.option.costPicoUsd ||
+  b.option.accuracy - a.option.accuracy ||
+  a.predictedMs - b.predictedMs ||
+  byName(a, b);
+
+const BY_ACCURACY: Order = (a, b) => b.option.accuracy - a.option.accuracy || BY_COST(a, b);
+
+const BY_PUNCTUALITY: Order = (a, b) =>
+  b.onTimeProbability - a.onTimeProbability || a.predictedMs - b.predictedMs || BY_COST(a, b);
+
+function first(candidates: readonly JudgedOption[], order: Order): JudgedOption | undefined {
+  let best: JudgedOption | undefined;
+  for (const candidate of candidates) {
+    if (best === undefined || order(candidate, best) < 0) best = candidate;
+  }
+  return best;
+}
+
+function refusalMessage(candidates: readonly JudgedOption[]): string {
+  if (candidates.length === 0) return 'No worker or device offers a variant of this task';
+  const counts = new Map<string, number>();
+  for (const { reasons } of candidates) {
+    for (const { code } of reasons) counts.set(code, (counts.get(code) ?? 0) + 1);
+  }
+  const summary = [...counts].map(([code, count]) => `${code} × ${count}`).join(', ');
+  return `None of ${candidates.length} candidates is feasible: ${summary}`;
+}
+
+/** For each single demand: how far it would have to give way for something to be feasible. */
+function nearestFeasible(candidates: readonly JudgedOption[], elapsedMs: number): NearestFeasible {
+  const blockedOnlyBy = (code: Reason['code']) =>
+    candidates.filter(({ reasons }) => reasons.length > 0 && reasons.every((reason) => reason.code === code));
+  const slow = blockedOnlyBy('too-slow').map((candidate) => Math.ceil(candidate.tailMs + elapsedMs));
+  const inaccurate = blockedOnlyBy('accuracy-below-minimum').map((candidate) => candidate.option.accuracy);
+  const costly = blockedOnlyBy('cost-above-cap').map((candidate) => candidate.option.worstCostPicoUsd);
+  const secret = blockedOnlyBy('privacy').map((candidate) => candidate.option.tier);
+  return {
+    ...(slow.length > 0 && { slo_ms: Math.min(...slow) }),
+    ...(inaccurate.length > 0 && { min_accuracy: Math.max(...inaccurate) }),
+    ...(costly.length > 0 && { max_cost_usd: toUsd(Math.min(...costly)) }),
+    ...(secret.length > 0 && { privacy: secret.includes('edge') ? ('no_pool' as const) : ('any' as const) }),
+  };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function usd(picoUsd: number): string {
+  return `$${toUsd(picoUsd).toPrecision(3)}`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(2)} %`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,140 @@
+import type { Lease, Moments, VariantSpec } from '@nearfar/protocol';
+import { browserCostPicoUsd } from './cost.ts';
+import { sumMoments, ZERO } from './distribution.ts';
+import { widen } from './profile.ts';
+
+/** A predicted latency, kept in parts so that it recombines for another tier. */
+export interface LatencyParts {
+  /** Caller → mesh → worker and back, transfer included. */
+  readonly network: Moments;
+  /** In the worker's queue until the batch starts. */
+  readonly queue: Moments;
+  readonly compute: Moments;
+  /** Bringing the variant into the worker; 0 when it is there. */
+  readonly load: Moments;
+}
+
+/** Why an option cannot be taken, whatever the latency. */
+export interface Blocker {
+  readonly code:
+    | 'not-ready'
+    | 'worker-draining'
+    | 'worker-silent'
+    | 'queue-full'
+    | 'not-profiled'
+    | 'device-saving'
+    | 'refused';
+  readonly message: string;
+}
+
+/** One (variant, worker) with everything that a decision weighs. Plain data, so that it can travel in a lease. */
+export interface Option {
+  readonly variant: string;
+  readonly revision: number;
+  readonly model: string;
+  readonly tier: 'browser' | 'edge' | 'pool';
+  readonly worker: string;
+  readonly deviceClass: string;
+  readonly accuracy: number;
+  readonly parts: LatencyParts;
+  /** Expected cost of this request. */
+  readonly costPicoUsd: number;
+  /** Cost if everything that may go wrong does: a second execution after a refusal. */
+  readonly worstCostPicoUsd: number;
+  readonly blockers: readonly Blocker[];
+}
+
+/** How a caller reaches the mesh, or a worker its coordinator. */
+export interface NetworkPath {
+  readonly rtt: Moments;
+  /** Undefined = so fast that size does not matter. */
+  readonly bytesPerMs: number | undefined;
+}
+
+/** A path inside one process. */
+export const NO_NETWORK: NetworkPath = { rtt: ZERO, bytesPerMs: undefined };
+
+/** Round trip plus the transfer of `bytes`; the transfer's spread is taken as a quarter of its mean. */
+export function networkTime(path: NetworkPath, bytes: number): Moments {
+  if (path.bytesPerMs === undefined) return path.rtt;
+  const meanMs = bytes / path.bytesPerMs;
+  const deviation = meanMs / 4;
+  return sumMoments([path.rtt, { meanMs, varianceMs2: deviation * deviation }]);
+}
+
+/** The whole latency of an option. */
+export function totalLatency(parts: LatencyParts): Moments {
+  return sumMoments([parts.network, parts.queue, parts.compute, parts.load]);
+}
+
+/** A page's own view of itself, for a decision in the page. */
+export interface PageView {
+  readonly deviceClass: string;
+  /** Variants that passed the self-test here and are warm, with the page's own measurements of them. */
+  readonly ready: readonly {
+    readonly spec: VariantSpec;
+    readonly compute: Moments;
+    readonly samples: number;
+    readonly runtimeBytes: number;
+  }[];
+  /** Wait in the page's own queue, in milliseconds. */
+  readonly backlogMs: number;
+  /** Hidden page, battery saver or data saver. */
+  readonly isSaving: boolean;
+  readonly network: NetworkPath;
+}
+
+/** Name of the page in decisions; there is one page a caller. */
+export const PAGE_WORKER = 'page';
+
+/**
+ * The options of a page that holds a lease: what it can run itself, and what the mesh offered, seen over the page's
+ * own network.
+ */
+export function optionsUnderLease(lease: Lease, page: PageView, payloadBytes: number): Option[] {
+  const local = page.ready.map(({ spec, compute, samples, runtimeBytes }) => {
+    const weightBytes = spec.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, runtimeBytes);
+    const costPicoUsd = browserCostPicoUsd(lease.prices, compute.meanMs, weightBytes);
+    return browserOption(spec, page, widen(compute, samples), costPicoUsd);
+  });
+  const network = networkTime(page.network, payloadBytes);
+  const remote = lease.remote.map(
+    ({ link, wait, compute, ...facts }): Option => ({
+      ...facts,
+      parts: { network: sumMoments([network, link]), queue: wait, compute, load: ZERO },
+      blockers: [],
+    }),
+  );
+  return [...local, ...remote];
+}
+
+/** The option of running a variant in the caller's own page. */
+export function browserOption(
+  spec: Pick<VariantSpec, 'variant' | 'revision' | 'model' | 'accuracy'>,
+  page: Pick<PageView, 'deviceClass' | 'backlogMs' | 'isSaving'>,
+  compute: Moments,
+  costPicoUsd: number,
+): Option {
+  const deviation = page.backlogMs / 2;
+  return {
+    variant: spec.variant,
+    revision: spec.revision,
+    model: spec.model,
+    tier: 'browser',
+    worker: PAGE_WORKER,
+    deviceClass: page.deviceClass,
+    accuracy: spec.accuracy.value,
+    parts: {
+      network: ZERO,
+      queue: { meanMs: page.backlogMs, varianceMs2: deviation * deviation },
+      compute,
+      load: ZERO,
+    },
+    costPicoUsd,
+    // A run in the page that fails is answered by the mesh, whose cost is another option's: the page's own is spent once.
+    worstCostPicoUsd: costPicoUsd,
+    blockers: page.isSaving
+      ? [{ code: 'device-saving', message: 'The page is hidden or saves battery or data' }]
+      : [],
+  };
+}

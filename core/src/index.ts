@@ -1,0 +1,90 @@
+export {
+  type BatchPlan,
+  type BatchRule,
+  formBatch,
+  type Waiting,
+} from './batch.ts';
+export { classify } from './classify.ts';
+export {
+  browserCostPicoUsd,
+  fromUsd,
+  PICO_USD_PER_USD,
+  pagePrices,
+  picoUsdPerMs,
+  remoteCostPicoUsd,
+  splitCost,
+  toUsd,
+  workerUsdPerHour,
+} from './cost.ts';
+export {
+  type Choice,
+  type Decision,
+  decide,
+  type JudgedOption,
+  type NearestFeasible,
+  type Reason,
+} from './decide.ts';
+export {
+  certain,
+  normalCdf,
+  normalQuantile,
+  onTimeProbability,
+  quantileMs,
+  sumMoments,
+  ZERO,
+} from './distribution.ts';
+export {
+  type Blocker,
+  browserOption,
+  type LatencyParts,
+  type NetworkPath,
+  NO_NETWORK,
+  networkTime,
+  type Option,
+  optionsUnderLease,
+  PAGE_WORKER,
+  type PageView,
+  totalLatency,
+} from './estimate.ts';
+export {
+  imageToTensor,
+  type Pixels,
+} from './image.ts';
+export {
+  FRESH_FOR_MS,
+  LoadView,
+} from './load-view.ts';
+export type { Clock } from './ports/clock.ts';
+export type {
+  CoordinatorSideLink,
+  Link,
+  LinkEnd,
+  WorkerSideLink,
+} from './ports/link.ts';
+export type {
+  AccountLog,
+  AccountRecord,
+  ArtifactStore,
+  ProfileStore,
+  RegisteredTask,
+  RegistryStore,
+} from './ports/stores.ts';
+export {
+  MAX_REPORTERS,
+  MIN_SAMPLES,
+  ProfileBook,
+  type ProfileKey,
+  type ProfileView,
+  type ServiceTime,
+  STALE_AFTER_MS,
+  type StoredReport,
+  widen,
+} from './profile.ts';
+export {
+  type RequestSpec,
+  resolveSpec,
+} from './request-spec.ts';
+export {
+  RELATIVE_ACCURACY,
+  Sketch,
+} from './sketch.ts';

@@ -1,0 +1,238 @@
+import type { Moments, ProfileReport } from '@nearfar/protocol';
+import { Sketch } from './sketch.ts';
+
+/** What is known of a variant on a device class, before it is asked for a batch size. */
+export interface ProfileKey {
+  readonly task: string;
+  readonly variant: string;
+  readonly revision: number;
+  readonly deviceClass: string;
+}
+
+/** A measured (or extrapolated) time of one batch. */
+export interface ServiceTime {
+  readonly compute: Moments;
+  /** Batches that were measured; 0 when another device class or batch size had to stand in. */
+  readonly samples: number;
+}
+
+/** One line of `GET /v1/profiles`. */
+export interface ProfileView extends ProfileKey {
+  readonly batch: number;
+  readonly samples: number;
+  readonly reporters: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+  readonly meanMs: number;
+  readonly loadMs: number | undefined;
+  readonly memoryBytes: number | undefined;
+  /** Milliseconds since the newest report. */
+  readonly ageMs: number;
+}
+
+/** A report with the reporter that made it and the time at which it arrived. */
+export interface StoredReport {
+  readonly reporter: string;
+  readonly receivedAt: number;
+  readonly report: ProfileReport;
+}
+
+/** Below this many batches the spread is mostly unknown, so the distribution is widened. */
+export const MIN_SAMPLES = 30;
+
+/** Reports older than this no longer count as soon as a younger one of the same profile exists. */
+export const STALE_AFTER_MS = 24 * 3_600_000;
+
+/** Reporters kept for each profile and batch; the oldest gives way. Bounds what many pages can make us hold. */
+export const MAX_REPORTERS = 64;
+
+interface BatchProfile {
+  readonly reports: Map<string, StoredReport>;
+  service: ServiceTime | undefined;
+}
+
+/**
+ * All measured profiles, shared by device class: what one worker or page measured predicts every other one of its
+ * class. Each reporter sends everything that it measured in its present life (epoch); only its newest version counts,
+ * so a report that arrives twice or out of order changes nothing.
+ */
+export class ProfileBook {
+  readonly #profiles = new Map<string, Map<number, BatchProfile>>();
+
+  /**
+   * Takes in one report; returns false when a newer one of the same reporter and epoch was already there.
+   * A new epoch replaces the reporter's former one.
+   */
+  absorb(stored: StoredReport): boolean {
+    const { report, reporter } = stored;
+    const batches = getOrCreate(this.#profiles, keyOf(report), () => new Map<number, BatchProfile>());
+    const profile = getOrCreate(batches, report.batch, () => ({ reports: new Map(), service: undefined }));
+    const known = profile.reports.get(reporter);
+    const isOlder =
+      known !== undefined &&
+      (known.report.epoch === report.epoch
+        ? known.report.version >= report.version
+        : known.receivedAt > stored.receivedAt);
+    if (isOlder) return false;
+    profile.reports.delete(reporter);
+    profile.reports.set(reporter, stored);
+    if (profile.reports.size > MAX_REPORTERS) {
+      const [oldest] = profile.reports.keys();
+      if (oldest !== undefined) profile.reports.delete(oldest);
+    }
+    profile.service = undefined;
+    return true;
+  }
+
+  /**
+   * Time of one batch of `batch` inputs, or undefined when the device class never ran the variant.
+   * A batch size that was not measured is interpolated between, or scaled in proportion from, the measured ones.
+   */
+  service(key: ProfileKey, batch: number): ServiceTime | undefined {
+    const batches = this.#profiles.get(keyOf(key));
+    if (batches === undefined) return undefined;
+    const exact = batches.get(batch);
+    if (exact !== undefined) return serviceOf(exact);
+
+    const sizes = [...batches.keys()].sort((a, b) => a - b);
+    const below = sizes.findLast((size) => size < batch);
+    const above = sizes.find((size) => size > batch);
+    if (below !== undefined && above !== undefined) {
+      return interpolate(
+        this.#at(batches, below),
+        this.#at(batches, above),
+        (batch - below) / (above - below),
+      );
+    }
+    const nearest = below ?? above;
+    if (nearest === undefined) return undefined;
+    return scale(this.#at(batches, nearest), Math.max(1, batch / nearest));
+  }
+
+  /** Newest measured load time and memory of a variant on a device class. */
+  footprint(key: ProfileKey): { loadMs: number | undefined; memoryBytes: number | undefined } {
+    let newest: StoredReport | undefined;
+    for (const profile of this.#profiles.get(keyOf(key))?.values() ?? []) {
+      for (const stored of profile.reports.values()) {
+        if (stored.report.loadMs === undefined && stored.report.memoryBytes === undefined) continue;
+        if (newest === undefined || stored.receivedAt > newest.receivedAt) newest = stored;
+      }
+    }
+    return { loadMs: newest?.report.loadMs, memoryBytes: newest?.report.memoryBytes };
+  }
+
+  /** Every profile as a line, sorted by task, variant, device class and batch. `now` dates the ages. */
+  view(now: number): ProfileView[] {
+    const lines: ProfileView[] = [];
+    for (const batches of this.#profiles.values()) {
+      for (const profile of batches.values()) {
+        const stored = [...profile.reports.values()];
+        const [first] = stored;
+        if (first === undefined) continue;
+        const sketch = mergedSketch(stored);
+        const { task, variant, revision, deviceClass, batch } = first.report;
+        const newest = Math.max(...stored.map((entry) => entry.receivedAt));
+        lines.push({
+          task,
+          variant,
+          revision,
+          deviceClass,
+          batch,
+          samples: sketch.count,
+          reporters: stored.length,
+          p50Ms: sketch.quantile(0.5) ?? 0,
+          p90Ms: sketch.quantile(0.9) ?? 0,
+          p99Ms: sketch.quantile(0.99) ?? 0,
+          meanMs: sketch.moments()?.meanMs ?? 0,
+          ...this.footprint(first.report),
+          ageMs: Math.max(0, now - newest),
+        });
+      }
+    }
+    return lines.sort(
+      (a, b) =>
+        a.task.localeCompare(b.task) ||
+        a.variant.localeCompare(b.variant) ||
+        a.revision - b.revision ||
+        a.deviceClass.localeCompare(b.deviceClass) ||
+        a.batch - b.batch,
+    );
+  }
+
+  /** Every report, for a store that wants to keep them. */
+  *reports(): Generator<StoredReport> {
+    for (const batches of this.#profiles.values()) {
+      for (const profile of batches.values()) yield* profile.reports.values();
+    }
+  }
+
+  #at(batches: Map<number, BatchProfile>, size: number): ServiceTime {
+    const profile = batches.get(size);
+    if (profile === undefined) throw new RangeError(`Expected batch size ${size} to be profiled`);
+    return serviceOf(profile);
+  }
+}
+
+/**
+ * Widens a distribution that rests on few samples: the variance of the mean itself, s²/n, is added, and the spread
+ * is assumed to be at least the mean times 1/√n, so that one lucky sample never looks certain.
+ */
+export function widen(compute: Moments, samples: number): Moments {
+  if (samples >= MIN_SAMPLES) return compute;
+  const count = Math.max(1, samples);
+  const floor = (compute.meanMs * compute.meanMs) / count;
+  return { meanMs: compute.meanMs, varianceMs2: Math.max(compute.varianceMs2 * (1 + 1 / count), floor) };
+}
+
+function serviceOf(profile: BatchProfile): ServiceTime {
+  profile.service ??= summarise(mergedSketch([...profile.reports.values()]));
+  return profile.service;
+}
+
+function summarise(sketch: Sketch): ServiceTime {
+  const moments = sketch.moments() ?? { meanMs: 0, varianceMs2: 0 };
+  return { compute: widen(moments, sketch.count), samples: sketch.count };
+}
+
+function mergedSketch(stored: readonly StoredReport[]): Sketch {
+  const newest = Math.max(...stored.map((entry) => entry.receivedAt));
+  const merged = new Sketch();
+  for (const entry of stored) {
+    if (newest - entry.receivedAt > STALE_AFTER_MS) continue;
+    merged.merge(Sketch.fromData(entry.report.computeMs));
+  }
+  return merged;
+}
+
+function interpolate(low: ServiceTime, high: ServiceTime, share: number): ServiceTime {
+  const mix = (a: number, b: number) => a + (b - a) * share;
+  return {
+    compute: {
+      meanMs: mix(low.compute.meanMs, high.compute.meanMs),
+      varianceMs2: mix(low.compute.varianceMs2, high.compute.varianceMs2),
+    },
+    samples: Math.min(low.samples, high.samples),
+  };
+}
+
+function scale(service: ServiceTime, factor: number): ServiceTime {
+  const { meanMs, varianceMs2 } = service.compute;
+  return {
+    compute: { meanMs: meanMs * factor, varianceMs2: varianceMs2 * factor * factor },
+    samples: service.samples,
+  };
+}
+
+function keyOf(key: ProfileKey): string {
+  return `${key.task}/${key.variant}/${key.revision}@${key.deviceClass}`;
+}
+
+function getOrCreate<Key, Value>(map: Map<Key, Value>, key: Key, create: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = create();
+    map.set(key, value);
+  }
+  return value;
+}

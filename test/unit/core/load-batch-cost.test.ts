@@ -1,0 +1,94 @@
+import { formBatch, LoadView, splitCost, type Waiting } from '@nearfar/core';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+const load = { backlogMs: 0, waiting: 0, running: 0, lastSequence: 0 };
+
+describe('load view', () => {
+  test('counts work that was dispatched since the report, and only that', () => {
+    const view = new LoadView(2);
+    view.reported({ ...load, backlogMs: 40, lastSequence: 3 }, 1_000);
+    view.dispatched(4, 20);
+    expect(view.wait(1_000).meanMs).toBe(50);
+    view.reported({ ...load, backlogMs: 15, lastSequence: 4 }, 1_010);
+    expect(view.wait(1_010).meanMs).toBe(15);
+  });
+
+  test('a reported backlog drains as time passes', () => {
+    const view = new LoadView(1);
+    view.reported({ ...load, backlogMs: 40 }, 0);
+    expect(view.wait(30).meanMs).toBe(10);
+    expect(view.wait(100).meanMs).toBe(0);
+  });
+
+  test('an older report than the newest known is ignored', () => {
+    const view = new LoadView(1);
+    view.reported({ ...load, backlogMs: 40, lastSequence: 9 }, 0);
+    view.reported({ ...load, backlogMs: 0, lastSequence: 2 }, 1);
+    expect(view.wait(0).meanMs).toBe(40);
+  });
+
+  test('the older the report, the wider the wait', () => {
+    const view = new LoadView(1);
+    view.reported({ ...load, backlogMs: 100_000 }, 0);
+    const fresh = view.wait(100);
+    const stale = view.wait(10_000);
+    expect(Math.sqrt(stale.varianceMs2) / stale.meanMs).toBeGreaterThan(
+      Math.sqrt(fresh.varianceMs2) / fresh.meanMs,
+    );
+  });
+});
+
+function waiting(over: Partial<Waiting> = {}): Waiting {
+  return { replica: 'digits/tiny', size: 1, deadlineAt: 1_000, priority: 0, ...over };
+}
+
+describe('batch rule', () => {
+  const rule = { maxBatch: 4, serviceMs: (_: string, size: number) => size * 10 };
+
+  test('earliest deadline first, named priorities before the default', () => {
+    const queue = [
+      waiting({ deadlineAt: 900 }),
+      waiting({ deadlineAt: 500 }),
+      waiting({ deadlineAt: 950, priority: 1 }),
+    ];
+    expect(formBatch(queue, 0, { ...rule, maxBatch: 1 }).run).toEqual([2]);
+    expect(formBatch(queue.slice(0, 2), 0, { ...rule, maxBatch: 1 }).run).toEqual([1]);
+  });
+
+  test('only requests of the same replica share a batch', () => {
+    const queue = [waiting(), waiting({ replica: 'digits/large' }), waiting()];
+    expect(formBatch(queue, 0, rule).run).toEqual([0, 2]);
+  });
+
+  test('a batch stays within the head of the queue its slack', () => {
+    const queue = Array.from({ length: 4 }, () => waiting({ deadlineAt: 25 }));
+    expect(formBatch(queue, 0, rule).run).toEqual([0, 1]);
+  });
+
+  test('what is too late is dropped, not run', () => {
+    expect(formBatch([waiting({ deadlineAt: 5 }), waiting()], 10, rule)).toEqual({ run: [1], drop: [0] });
+    expect(formBatch([], 10, rule)).toEqual({ run: [], drop: [] });
+  });
+});
+
+describe('cost', () => {
+  test('shares of a batch are whole and add up exactly', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(1_000_000_000),
+        fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 32 }),
+        (total, weights) => {
+          const shares = splitCost(total, weights);
+          expect(shares.reduce((sum, share) => sum + share, 0)).toBe(total);
+          expect(shares.every((share) => Number.isInteger(share) && share >= 0)).toBe(true);
+        },
+      ),
+    );
+  });
+
+  test('the largest remainder gets the odd unit', () => {
+    expect(splitCost(10, [1, 1, 1])).toEqual([4, 3, 3]);
+    expect(splitCost(5, [1, 3])).toEqual([1, 4]);
+  });
+});

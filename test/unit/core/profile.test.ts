@@ -1,0 +1,127 @@
+import { MAX_REPORTERS, ProfileBook, RELATIVE_ACCURACY, Sketch, type StoredReport } from '@nearfar/core';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+const key = { task: 'digits', variant: 'tiny-fp32-onnx', revision: 1, deviceClass: 'cpu:test' };
+
+function stored(
+  over: {
+    reporter?: string;
+    epoch?: string;
+    version?: number;
+    batch?: number;
+    receivedAt?: number;
+    values?: number[];
+  } = {},
+): StoredReport {
+  const sketch = new Sketch();
+  for (const value of over.values ?? [10]) sketch.add(value);
+  return {
+    reporter: over.reporter ?? 'worker-1',
+    receivedAt: over.receivedAt ?? 0,
+    report: {
+      ...key,
+      batch: over.batch ?? 1,
+      epoch: over.epoch ?? 'life-1',
+      version: over.version ?? 1,
+      computeMs: sketch.toData(),
+    },
+  };
+}
+
+const milliseconds = fc.double({ min: 0.001, max: 10_000, noNaN: true });
+
+describe('sketch', () => {
+  test('every quantile is within the relative accuracy of the true one', () => {
+    fc.assert(
+      fc.property(
+        fc.array(milliseconds, { minLength: 1, maxLength: 200 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (values, share) => {
+          const sketch = new Sketch();
+          for (const value of values) sketch.add(value);
+          const sorted = [...values].sort((a, b) => a - b);
+          const exact = sorted[Math.max(0, Math.ceil(share * values.length) - 1)] ?? 0;
+          const found = sketch.quantile(share) ?? 0;
+          expect(Math.abs(found - exact)).toBeLessThanOrEqual(exact * RELATIVE_ACCURACY * 1.001);
+        },
+      ),
+    );
+  });
+
+  test('merging commutes and survives the way over the wire', () => {
+    fc.assert(
+      fc.property(fc.array(milliseconds), fc.array(milliseconds), (left, right) => {
+        const build = (values: number[]) => {
+          const sketch = new Sketch();
+          for (const value of values) sketch.add(value);
+          return sketch;
+        };
+        const leftFirst = build(left);
+        leftFirst.merge(build(right));
+        const rightFirst = Sketch.fromData(JSON.parse(JSON.stringify(build(right).toData())));
+        rightFirst.merge(build(left));
+        expect(rightFirst.toData().buckets).toEqual(leftFirst.toData().buckets);
+        expect(rightFirst.count).toBe(left.length + right.length);
+      }),
+    );
+  });
+
+  test('refuses what is not a duration', () => {
+    expect(() => new Sketch().add(-1)).toThrow(RangeError);
+    expect(() => new Sketch().add(Number.NaN)).toThrow(RangeError);
+  });
+});
+
+describe('profile book', () => {
+  test('a report that arrives twice or late changes nothing', () => {
+    const book = new ProfileBook();
+    expect(book.absorb(stored({ version: 2, values: [10, 10] }))).toBe(true);
+    expect(book.absorb(stored({ version: 2, values: [10, 10] }))).toBe(false);
+    expect(book.absorb(stored({ version: 1, values: [500] }))).toBe(false);
+    expect(book.service(key, 1)?.samples).toBe(2);
+  });
+
+  test('a new life of a reporter replaces its former one; other reporters add to it', () => {
+    const book = new ProfileBook();
+    book.absorb(stored({ values: [10, 10, 10], receivedAt: 0 }));
+    book.absorb(stored({ epoch: 'life-2', values: [20], receivedAt: 1 }));
+    expect(book.service(key, 1)?.samples).toBe(1);
+    book.absorb(stored({ reporter: 'worker-2', values: [20, 20], receivedAt: 2 }));
+    expect(book.service(key, 1)).toMatchObject({ samples: 3, compute: { meanMs: 20 } });
+  });
+
+  test('few samples mean a wider distribution', () => {
+    const few = new ProfileBook();
+    few.absorb(stored({ values: [10, 10] }));
+    const many = new ProfileBook();
+    many.absorb(stored({ values: Array.from({ length: 100 }, () => 10) }));
+    expect(few.service(key, 1)?.compute.varianceMs2).toBeGreaterThan(
+      many.service(key, 1)?.compute.varianceMs2 ?? 0,
+    );
+  });
+
+  test('a batch size between two measured ones is interpolated, one beyond them scaled', () => {
+    const book = new ProfileBook();
+    book.absorb(stored({ batch: 1, values: [10] }));
+    book.absorb(stored({ batch: 5, values: [30] }));
+    expect(book.service(key, 3)?.compute.meanMs).toBeCloseTo(20);
+    expect(book.service(key, 10)?.compute.meanMs).toBeCloseTo(60);
+    expect(book.service({ ...key, deviceClass: 'never-seen' }, 1)).toBeUndefined();
+  });
+
+  test('keeps a bounded number of reporters', () => {
+    const book = new ProfileBook();
+    for (let index = 0; index < MAX_REPORTERS + 10; index += 1)
+      book.absorb(stored({ reporter: `page-${index}`, receivedAt: index }));
+    expect(book.view(1_000)[0]?.reporters).toBe(MAX_REPORTERS);
+  });
+
+  test('shows quantiles and age', () => {
+    const book = new ProfileBook();
+    book.absorb(stored({ values: [1, 2, 3, 4, 100], receivedAt: 400 }));
+    const [line] = book.view(1_000);
+    expect(line).toMatchObject({ ...key, batch: 1, samples: 5, ageMs: 600 });
+    expect(line?.p99Ms).toBeCloseTo(100, -1);
+  });
+});
