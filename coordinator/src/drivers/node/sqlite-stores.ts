@@ -1,0 +1,77 @@
+import { DatabaseSync } from 'node:sqlite';
+import type { ProfileStore, RegisteredTask, RegistryStore, StoredReport } from '@nearfar/core';
+
+/** Profile reports older than this are forgotten when the store is opened. */
+const KEEP_PROFILES_MS = 30 * 24 * 3_600_000;
+
+/** The registry and the profiles in one SQLite file; each store may be closed by itself, and twice. */
+export interface SqliteStores {
+  readonly registry: RegistryStore;
+  readonly profiles: ProfileStore;
+}
+
+/** Opens (or creates) the file at `path`; `now` is the wall time by which old profiles are forgotten. */
+export function openSqliteStores(path: string, now: number): SqliteStores {
+  const database = new DatabaseSync(path);
+  database.exec(`
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA busy_timeout = 2000;
+    CREATE TABLE IF NOT EXISTS tasks (task TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS profiles (
+      reporter TEXT, task TEXT, variant TEXT, revision INTEGER, device_class TEXT, batch INTEGER,
+      received_at REAL NOT NULL, json TEXT NOT NULL,
+      PRIMARY KEY (reporter, task, variant, revision, device_class, batch)
+    ) STRICT;
+  `);
+  database.prepare('DELETE FROM profiles WHERE received_at < ?').run(now - KEEP_PROFILES_MS);
+  const open = new Set(['registry', 'profiles']);
+  const closeOne = async (store: string) => {
+    if (open.delete(store) && open.size === 0) database.close();
+  };
+  return {
+    registry: createRegistry(database, () => closeOne('registry')),
+    profiles: createProfiles(database, () => closeOne('profiles')),
+  };
+}
+
+function createRegistry(database: DatabaseSync, close: () => Promise<void>): RegistryStore {
+  const list = database.prepare('SELECT json FROM tasks ORDER BY task');
+  const put = database.prepare('INSERT OR REPLACE INTO tasks (task, json) VALUES (?, ?)');
+  return {
+    list: async () => list.all().map((row) => JSON.parse(String(row.json)) as RegisteredTask),
+    put: async (task) => {
+      put.run(task.task, JSON.stringify(task));
+    },
+    close,
+  };
+}
+
+function createProfiles(database: DatabaseSync, close: () => Promise<void>): ProfileStore {
+  const list = database.prepare('SELECT reporter, received_at, json FROM profiles ORDER BY received_at');
+  const save = database.prepare('INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  return {
+    list: async () =>
+      list.all().map(
+        (row): StoredReport => ({
+          reporter: String(row.reporter),
+          receivedAt: Number(row.received_at),
+          report: JSON.parse(String(row.json)) as StoredReport['report'],
+        }),
+      ),
+    save: async (reports) => {
+      database.exec('BEGIN');
+      try {
+        for (const { reporter, receivedAt, report } of reports) {
+          const { task, variant, revision, deviceClass, batch } = report;
+          save.run(reporter, task, variant, revision, deviceClass, batch, receivedAt, JSON.stringify(report));
+        }
+        database.exec('COMMIT');
+      } catch (error) {
+        database.exec('ROLLBACK');
+        throw error;
+      }
+    },
+    close,
+  };
+}

@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import type { IncomingMessage, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { createAdaptorServer } from '@hono/node-server';
+import type { Clock, RegistryStore } from '@nearfar/core';
+import { LIMITS, MeshError } from '@nearfar/protocol';
+import { WebSocketServer } from 'ws';
+import { ANONYMOUS, requireRole } from '../auth.ts';
+import { type Coordinator, createCoordinator } from '../coordinator.ts';
+import { createMemoryRegistry } from '../drivers/memory.ts';
+import { openAccountFile } from '../drivers/node/account-file.ts';
+import { openArtifactFolder } from '../drivers/node/artifact-folder.ts';
+import { openAssetFolder } from '../drivers/node/asset-folder.ts';
+import { nodeClock } from '../drivers/node/clock.ts';
+import { readManifest } from '../drivers/node/import-manifest.ts';
+import { createPictureThread } from '../drivers/node/picture-thread.ts';
+import { openSqliteStores } from '../drivers/node/sqlite-stores.ts';
+import { loadSecret, readPrices } from '../drivers/node/state-files.ts';
+import { createWebSocketLink } from '../drivers/node/web-socket-link.ts';
+import type { CoordinatorOptions, Log } from '../options.ts';
+
+export { nodeClock } from '../drivers/node/clock.ts';
+export { loadSecret, readPrices } from '../drivers/node/state-files.ts';
+
+/** File of registry and profiles in the state folder. */
+const DATABASE = 'mesh.db';
+
+/** How a coordinator on Node is set up. */
+export interface NodeCoordinatorOptions
+  extends Partial<
+    Pick<CoordinatorOptions, 'isAuthRequired' | 'allowedOrigins' | 'unknownCallerNetwork' | 'reportEveryMs'>
+  > {
+  /** Address to listen on (default 127.0.0.1). */
+  readonly host?: string;
+  /** Port to listen on; 0 takes a free one. */
+  readonly port: number;
+  /** Where secret, registry, profiles, artifacts and accounts are kept; made when it is missing. */
+  readonly stateDirectory: string;
+  /** Built console and demo page; absent = no pages. */
+  readonly assetsDirectory?: string;
+  /** Price book to use instead of the package's own. */
+  readonly pricesFile?: string;
+  readonly clock?: Clock;
+  readonly log: Log;
+}
+
+/** A coordinator that serves HTTP and takes in workers at `/v1/link`. */
+export interface NodeCoordinator {
+  readonly url: string;
+  readonly coordinator: Coordinator;
+  readonly secret: Uint8Array;
+  /** Reads a manifest with its files and registers its task. */
+  importManifest(path: string): Promise<void>;
+  /** Stops listening, ends every session and closes the stores. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** Starts a coordinator with SQLite, an artifact folder and an account file under `stateDirectory`. */
+export async function startNodeCoordinator(options: NodeCoordinatorOptions): Promise<NodeCoordinator> {
+  const { stateDirectory, log, clock = nodeClock } = options;
+  await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  const secret = await loadSecret(stateDirectory);
+  const { isAuthRequired, allowedOrigins, unknownCallerNetwork, reportEveryMs } = options;
+  const coordinator = await createCoordinator({
+    clock,
+    ...openSqliteStores(join(stateDirectory, DATABASE), clock.wallTime()),
+    artifacts: openArtifactFolder(join(stateDirectory, 'artifacts')),
+    accounts: openAccountFile(join(stateDirectory, 'accounts.jsonl'), log),
+    prices: await readPrices(options.pricesFile),
+    secret,
+    pictures: createPictureThread(),
+    log,
+    ...(options.assetsDirectory !== undefined && { assets: openAssetFolder(options.assetsDirectory) }),
+    ...(isAuthRequired !== undefined && { isAuthRequired }),
+    ...(allowedOrigins !== undefined && { allowedOrigins }),
+    ...(unknownCallerNetwork !== undefined && { unknownCallerNetwork }),
+    ...(reportEveryMs !== undefined && { reportEveryMs }),
+  });
+  const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
+  const sockets = acceptLinks(server, coordinator, isAuthRequired ?? true, log);
+  try {
+    await listen(server, options.port, options.host ?? '127.0.0.1');
+  } catch (error) {
+    await coordinator.close();
+    throw error;
+  }
+  const { address, family, port } = server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+    await coordinator.close();
+    for (const socket of sockets.clients) socket.terminate();
+    server.closeAllConnections();
+    await stopped;
+  };
+  return {
+    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    coordinator,
+    secret,
+    importManifest: (path) => importManifest(path, coordinator),
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+/** Reads a manifest with its files and registers its task; the same files keep the same revision. */
+export async function importManifest(path: string, coordinator: Coordinator): Promise<void> {
+  await coordinator.register(await readManifest(path, coordinator.artifacts, coordinator.tasks()));
+}
+
+/** The registry of a state directory, for tools that read it while no mesh runs; empty when there is none yet. */
+export function openRegistry(stateDirectory: string): RegistryStore {
+  const path = join(stateDirectory, DATABASE);
+  if (!existsSync(path)) return createMemoryRegistry();
+  const { registry, profiles } = openSqliteStores(path, nodeClock.wallTime());
+  // The file is shared; it closes with the store that is used.
+  void profiles.close();
+  return registry;
+}
+
+/** Takes in workers at `/v1/link`; their token is checked before the connection becomes a WebSocket. */
+function acceptLinks(
+  server: Server,
+  coordinator: Coordinator,
+  isAuthRequired: boolean,
+  log: Log,
+): WebSocketServer {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: LIMITS.maxFrameBytes,
+    perMessageDeflate: false,
+  });
+  const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const path = new URL(request.url ?? '/', 'http://mesh').pathname;
+    if (path !== '/v1/link')
+      throw new MeshError('MESH_NOT_FOUND', `There is no link at ${path.slice(0, 128)}`);
+    const claims = isAuthRequired ? await coordinator.identify(request.headers.authorization) : ANONYMOUS;
+    requireRole(claims, 'worker');
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      coordinator.acceptWorker(createWebSocketLink(webSocket), claims);
+    });
+  };
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    upgrade(request, socket, head).catch((cause: unknown) => {
+      const error =
+        cause instanceof MeshError ? cause : new MeshError('MESH_INTERNAL', 'The mesh failed', { cause });
+      if (error !== cause) log('error', 'link upgrade failed', { error: String(cause) });
+      const body = JSON.stringify(error.toBody());
+      socket.end(
+        `HTTP/1.1 ${error.status} ${error.code}\r\nContent-Type: application/json\r\n` +
+          `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      );
+    });
+  });
+  return sockets;
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

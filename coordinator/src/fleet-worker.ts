@@ -1,0 +1,228 @@
+import { type Clock, type CoordinatorSideLink, LoadView } from '@nearfar/core';
+import {
+  CLOSE_CODES,
+  type ExecuteResult,
+  type Load,
+  MeshError,
+  type Replica,
+  type Tensor,
+  type VariantSpec,
+  type WorkerHello,
+  type WorkerMessage,
+} from '@nearfar/protocol';
+
+/** Reports that may be missed before a worker counts as lost. */
+export const MISSED_REPORTS = 3;
+
+/** A request on its way to a worker. */
+export interface Execution {
+  readonly requestId: string;
+  readonly spec: VariantSpec;
+  readonly tensors: readonly Tensor[];
+  /** Predicted milliseconds of compute, for the load view until the worker reports. */
+  readonly serviceMs: number;
+  /** Milliseconds after which the worker need not start any more. */
+  readonly budgetMs: number;
+  /** Milliseconds after which the caller gets `MESH_DEADLINE_EXCEEDED`. */
+  readonly timeoutMs: number;
+  readonly priority: number;
+  readonly signal: AbortSignal;
+}
+
+/** A worker's answer. */
+export interface Executed {
+  readonly result: ExecuteResult;
+  readonly outputs: readonly Tensor[];
+}
+
+interface InFlight {
+  readonly resolve: (executed: Executed) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What a worker is doing, as `GET /v1/workers` shows it. */
+export type WorkerState = 'active' | 'draining' | 'silent';
+
+/** One connected worker: its session, its load, its replicas and the requests under way. */
+export class FleetWorker {
+  readonly hello: WorkerHello;
+  readonly sessionId: string = crypto.randomUUID();
+  /** ISO 8601, UTC. */
+  readonly connectedAt: string;
+  readonly load: LoadView;
+  readonly #clock: Clock;
+  readonly #link: CoordinatorSideLink;
+  readonly #reportEveryMs: number;
+  readonly #replicas = new Map<string, Replica>();
+  readonly #assigned = new Map<string, VariantSpec>();
+  readonly #inFlight = new Map<string, InFlight>();
+  #sequence = 0;
+  #heardAt: number;
+  #isDraining = false;
+
+  constructor(hello: WorkerHello, link: CoordinatorSideLink, clock: Clock, reportEveryMs: number) {
+    this.hello = hello;
+    this.#link = link;
+    this.#clock = clock;
+    this.#reportEveryMs = reportEveryMs;
+    this.#heardAt = clock.now();
+    this.connectedAt = new Date(clock.wallTime()).toISOString();
+    this.load = new LoadView(hello.slots);
+  }
+
+  get id(): string {
+    return this.hello.workerId;
+  }
+
+  /** Requests that may be under way at once. */
+  get credits(): number {
+    return this.hello.slots + this.hello.queueCapacity;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  get state(): WorkerState {
+    if (this.#clock.now() - this.#heardAt > MISSED_REPORTS * this.#reportEveryMs) return 'silent';
+    return this.#isDraining ? 'draining' : 'active';
+  }
+
+  replicas(): readonly Replica[] {
+    return [...this.#replicas.values()];
+  }
+
+  /** How far the worker is with this very revision of a variant. */
+  replica(spec: VariantSpec): Replica | undefined {
+    const replica = this.#replicas.get(keyOf(spec));
+    return replica?.revision === spec.revision ? replica : undefined;
+  }
+
+  /** Brings the worker to hold exactly those of `specs` that it can run. */
+  assign(specs: readonly VariantSpec[]): void {
+    const wanted = new Map(
+      specs.filter((spec) => this.hello.formats.includes(spec.format)).map((spec) => [keyOf(spec), spec]),
+    );
+    for (const [key, spec] of this.#assigned) {
+      if (wanted.get(key)?.revision === spec.revision) continue;
+      const { task, variant, revision } = spec;
+      this.#link.send({ type: 'variant-unload', task, variant, revision });
+      this.#assigned.delete(key);
+    }
+    for (const [key, spec] of wanted) {
+      if (this.#assigned.has(key)) continue;
+      this.#link.send({ type: 'variant-load', spec });
+      this.#assigned.set(key, spec);
+    }
+  }
+
+  /**
+   * Runs a request on the worker.
+   *
+   * Rejects with the worker's refusal, `MESH_WORKER_LOST`, `MESH_DEADLINE_EXCEEDED` after `timeoutMs`, or
+   * `MESH_CANCELLED` when the signal aborts; the last two also cancel the work in the worker.
+   */
+  async execute(execution: Execution): Promise<Executed> {
+    const { requestId, spec, signal, timeoutMs } = execution;
+    if (signal.aborted) throw cancelled();
+    if (this.state !== 'active') throw this.#lost(`is ${this.state}`);
+    if (this.#inFlight.size >= this.credits) {
+      throw new MeshError(
+        'MESH_QUEUE_FULL',
+        `Worker "${this.id}" has all of its ${this.credits} credits in use`,
+      );
+    }
+    const settled = new AbortController();
+    const { promise, resolve, reject } = Promise.withResolvers<Executed>();
+    this.#inFlight.set(requestId, { resolve, reject });
+    const giveUp = (error: MeshError) => {
+      this.#link.send({ type: 'execute-cancel', requestId });
+      reject(error);
+    };
+    const onAbort = () => giveUp(cancelled());
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#clock.sleep(timeoutMs, settled.signal).then(
+      () => giveUp(deadlineExceeded(timeoutMs)),
+      () => undefined, // Settled first: the timer is no longer needed.
+    );
+    this.#sequence += 1;
+    this.load.dispatched(this.#sequence, execution.serviceMs);
+    const { task, variant, revision } = spec;
+    const { budgetMs, priority } = execution;
+    const sequence = this.#sequence;
+    this.#link.send(
+      { type: 'execute-request', requestId, sequence, task, variant, revision, budgetMs, priority },
+      execution.tensors,
+    );
+    try {
+      return await promise;
+    } finally {
+      settled.abort();
+      signal.removeEventListener('abort', onAbort);
+      this.#inFlight.delete(requestId);
+    }
+  }
+
+  /** Takes in a message of this session. Profile reports are the fleet's business. */
+  receive(message: WorkerMessage, tensors: readonly Tensor[]): void {
+    this.#heardAt = this.#clock.now();
+    switch (message.type) {
+      case 'load-report':
+        this.#reported(message.load);
+        this.#replicas.clear();
+        for (const replica of message.replicas) this.#replicas.set(keyOf(replica), replica);
+        break;
+      case 'execute-result':
+        this.#reported(message.load);
+        this.#inFlight.get(message.requestId)?.resolve({ result: message, outputs: tensors });
+        break;
+      case 'execute-refused':
+        this.#reported(message.load);
+        this.#inFlight.get(message.requestId)?.reject(MeshError.fromBody(message.error));
+        break;
+      case 'worker-drain':
+        this.#isDraining = true;
+        break;
+      case 'worker-hello':
+      case 'profile-report':
+        break;
+    }
+  }
+
+  /** Gives up every request under way: they are decided again elsewhere. */
+  lose(why: string): void {
+    for (const { reject } of this.#inFlight.values()) reject(this.#lost(why));
+    this.#inFlight.clear();
+  }
+
+  /** Ends the session. */
+  close(code: number = CLOSE_CODES.lost, reason = 'lost'): void {
+    this.lose(reason);
+    this.#link.close(code, reason);
+  }
+
+  #reported(load: Load): void {
+    // A worker that resumed may still count in its former session's numbers; ours are what it can have seen.
+    const lastSequence = Math.min(load.lastSequence, this.#sequence);
+    this.load.reported({ ...load, lastSequence }, this.#clock.now());
+  }
+
+  #lost(why: string): MeshError {
+    return new MeshError('MESH_WORKER_LOST', `Worker "${this.id}" ${why}`);
+  }
+}
+
+function cancelled(): MeshError {
+  return new MeshError('MESH_CANCELLED', 'The caller went away');
+}
+
+function deadlineExceeded(timeoutMs: number): MeshError {
+  return new MeshError(
+    'MESH_DEADLINE_EXCEEDED',
+    `No answer within the last ${Math.round(timeoutMs)} ms of the time limit`,
+  );
+}
+
+function keyOf({ task, variant }: { readonly task: string; readonly variant: string }): string {
+  return `${task}/${variant}`;
+}

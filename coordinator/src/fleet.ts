@@ -1,0 +1,143 @@
+import type { Clock, CoordinatorSideLink } from '@nearfar/core';
+import {
+  CLOSE_CODES,
+  LINK_PROTOCOL,
+  type ProfileReport,
+  type VariantSpec,
+  type WorkerHello,
+} from '@nearfar/protocol';
+import { FleetWorker } from './fleet-worker.ts';
+import type { Log } from './options.ts';
+
+/** A connection that has not said hello after this many milliseconds is closed. */
+export const HELLO_WITHIN_MS = 10_000;
+
+/** What the fleet needs from its coordinator. */
+export interface FleetOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reportEveryMs: number;
+  /** Every variant that workers should hold. */
+  readonly variants: () => readonly VariantSpec[];
+  readonly onProfiles: (workerId: string, reports: readonly ProfileReport[]) => void;
+}
+
+/** All connected workers. */
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #workers = new Map<string, FleetWorker>();
+  readonly #pending = new Set<CoordinatorSideLink>();
+  readonly #closing = new AbortController();
+  #isWatching = false;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
+
+  /** Workers by id. */
+  list(): readonly FleetWorker[] {
+    return [...this.#workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  find(workerId: string): FleetWorker | undefined {
+    return this.#workers.get(workerId);
+  }
+
+  /** Takes over a link on which a worker is about to say hello. */
+  accept(link: CoordinatorSideLink): void {
+    const { clock, log } = this.#options;
+    if (this.#closing.signal.aborted) {
+      link.close(CLOSE_CODES.lost, 'The mesh is shutting down');
+      return;
+    }
+    let worker: FleetWorker | undefined;
+    const greeted = new AbortController();
+    this.#pending.add(link);
+    clock.sleep(HELLO_WITHIN_MS, greeted.signal).then(
+      () => link.close(CLOSE_CODES.lost, `No worker-hello within ${HELLO_WITHIN_MS} ms`),
+      () => undefined, // Greeted or closed in time.
+    );
+    link.onClose(({ code, reason }) => {
+      greeted.abort();
+      this.#pending.delete(link);
+      if (worker === undefined) return;
+      worker.lose(`was lost (${code}${reason === '' ? '' : `: ${reason}`})`);
+      if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id);
+      log('info', 'worker left', { worker: worker.id, code, reason });
+    });
+    link.onMessage((message, tensors) => {
+      if (worker === undefined) {
+        if (message.type !== 'worker-hello') {
+          link.close(CLOSE_CODES.badFrame, `Expected worker-hello first, got ${message.type}`);
+          return;
+        }
+        greeted.abort();
+        this.#pending.delete(link);
+        worker = this.#greet(message, link);
+        return;
+      }
+      worker.receive(message, tensors);
+      if (message.type === 'profile-report') this.#options.onProfiles(worker.id, message.reports);
+    });
+  }
+
+  /** Tells every worker about variants that came, changed or went. */
+  assignAll(): void {
+    const variants = this.#options.variants();
+    for (const worker of this.#workers.values()) worker.assign(variants);
+  }
+
+  /** Ends every session. May be called twice. */
+  close(): void {
+    this.#closing.abort();
+    for (const link of this.#pending) link.close(CLOSE_CODES.lost, 'The mesh is shutting down');
+    for (const worker of this.#workers.values()) worker.close(CLOSE_CODES.lost, 'The mesh is shutting down');
+    this.#workers.clear();
+  }
+
+  #greet(hello: WorkerHello, link: CoordinatorSideLink): FleetWorker | undefined {
+    const { clock, log, reportEveryMs } = this.#options;
+    if (hello.protocol !== LINK_PROTOCOL) {
+      link.close(
+        CLOSE_CODES.protocolMismatch,
+        `Expected link protocol ${LINK_PROTOCOL}, got ${hello.protocol}`,
+      );
+      return undefined;
+    }
+    const former = this.#workers.get(hello.workerId);
+    if (former !== undefined && former.state !== 'silent' && former.sessionId !== hello.sessionId) {
+      log('warn', 'worker id is taken', { worker: hello.workerId });
+      link.close(CLOSE_CODES.idTaken, `A worker with the id "${hello.workerId}" is connected`);
+      return undefined;
+    }
+    const worker = new FleetWorker(hello, link, clock, reportEveryMs);
+    this.#workers.set(worker.id, worker);
+    former?.close(CLOSE_CODES.superseded, 'A newer session of this worker took over');
+    const { sessionId, credits } = worker;
+    link.send({ type: 'worker-welcome', protocol: LINK_PROTOCOL, sessionId, reportEveryMs, credits });
+    worker.assign(this.#options.variants());
+    log('info', 'worker joined', { worker: worker.id, tier: hello.tier, device: hello.device.deviceClass });
+    if (!this.#isWatching) void this.#watch();
+    return worker;
+  }
+
+  /** While there are workers, looks for silent ones and gives up what they hold. */
+  async #watch(): Promise<void> {
+    const { clock, log, reportEveryMs } = this.#options;
+    this.#isWatching = true;
+    try {
+      while (this.#workers.size > 0) {
+        await clock.sleep(reportEveryMs, this.#closing.signal);
+        for (const worker of this.#workers.values()) {
+          if (worker.state !== 'silent' || worker.inFlight === 0) continue;
+          log('warn', 'worker is silent', { worker: worker.id, requests: worker.inFlight });
+          worker.lose('stopped reporting');
+        }
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) log('error', 'fleet watch failed', { error: String(error) });
+    } finally {
+      this.#isWatching = false;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+export {
+  type Claims,
+  createToken,
+  ROLES,
+  type Role,
+  verifyToken,
+} from './auth.ts';
+export { taskInfo, tiersOf } from './catalog.ts';
+export type { AppEnvironment } from './context.ts';
+export {
+  type Coordinator,
+  createCoordinator,
+} from './coordinator.ts';
+export type {
+  AttemptRecord,
+  CandidateRecord,
+  ChoiceRecord,
+  DecisionRecord,
+  OutcomeRecord,
+} from './decisions.ts';
+export {
+  createMemoryAccounts,
+  createMemoryArtifacts,
+  createMemoryProfiles,
+  createMemoryRegistry,
+} from './drivers/memory.ts';
+export type { Fleet } from './fleet.ts';
+export type { FleetWorker, WorkerState } from './fleet-worker.ts';
+export type {
+  AssetSource,
+  CoordinatorOptions,
+  Log,
+  PictureReader,
+} from './options.ts';

@@ -1,0 +1,64 @@
+import type {
+  AccountLog,
+  ArtifactStore,
+  Clock,
+  NetworkPath,
+  ProfileStore,
+  RegistryStore,
+} from '@nearfar/core';
+import type { ImagePreprocess, Prices, Tensor } from '@nearfar/protocol';
+
+/** Turns a picture's bytes into the model's tensor, off the event loop. */
+export interface PictureReader {
+  /**
+   * Decodes `body` and runs the task's preprocessing.
+   *
+   * Rejects with `MESH_BAD_MEDIA` when the bytes are no picture of that type, with `MESH_UNSUPPORTED_MEDIA_TYPE` when
+   * the type is unknown, with the signal's reason when it aborts first.
+   */
+  toTensor(
+    body: Uint8Array,
+    contentType: string,
+    rule: ImagePreprocess,
+    signal?: AbortSignal,
+  ): Promise<Tensor>;
+  /** Rejects what is waiting. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** The files of the console and the demo page. */
+export interface AssetSource {
+  /** The file at `path` (relative, no leading slash), or undefined when there is none. Never leaves its folder. */
+  read(path: string): Promise<{ readonly bytes: Uint8Array; readonly contentType: string } | undefined>;
+}
+
+/** Takes structured log lines. Never gets payloads or tokens. */
+export type Log = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+/** Everything from which a coordinator is built. */
+export interface CoordinatorOptions {
+  readonly clock: Clock;
+  readonly registry: RegistryStore;
+  readonly profiles: ProfileStore;
+  readonly artifacts: ArtifactStore;
+  readonly accounts: AccountLog;
+  readonly prices: Prices;
+  /** Signs and checks tokens and leases (HS256); at least 32 bytes. */
+  readonly secret: Uint8Array;
+  readonly pictures: PictureReader;
+  /** Files of the console and the demo page; absent = no pages. */
+  readonly assets?: AssetSource;
+  /** Whether callers must show a token (default true). Health and pages are always open. */
+  readonly isAuthRequired?: boolean;
+  /** Origins that may call from a page; default: any when tokens are required, else none but our own. */
+  readonly allowedOrigins?: readonly string[];
+  /** Network that is assumed of a page that reports none; default a round trip of 50 ± 25 ms. */
+  readonly unknownCallerNetwork?: NetworkPath;
+  /** How often workers are to report their load, in milliseconds (default 1,000). */
+  readonly reportEveryMs?: number;
+  readonly log: Log;
+}

@@ -1,0 +1,25 @@
+import type { Context as HttpContext, MiddlewareHandler } from 'hono';
+import { ANONYMOUS, type Role, requireRole } from '../auth.ts';
+import type { AppEnvironment, Context } from '../context.ts';
+
+/** Lets pass who shows a token with at least `role`; everyone where the mesh asks for none. */
+export function gate(context: Context, role: Role): MiddlewareHandler<AppEnvironment> {
+  const isAuthRequired = context.options.isAuthRequired ?? true;
+  return async (http, next) => {
+    const claims = isAuthRequired ? await context.gate.identify(http.req.header('authorization')) : ANONYMOUS;
+    requireRole(claims, role);
+    http.set('claims', claims);
+    await next();
+  };
+}
+
+/** The ids and the clock of a request that enters the path. */
+export function entry(http: HttpContext<AppEnvironment>) {
+  return {
+    requestId: crypto.randomUUID(),
+    decisionId: crypto.randomUUID(),
+    arrivedAt: http.get('arrivedAt'),
+    subject: http.get('claims').subject,
+    signal: http.req.raw.signal,
+  };
+}

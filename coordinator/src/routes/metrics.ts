@@ -1,0 +1,17 @@
+import { Hono } from 'hono';
+import type { AppEnvironment, Context } from '../context.ts';
+import { gate } from './gate.ts';
+
+/** `GET /metrics` in the Prometheus text format. */
+export function metricsRoutes(context: Context): Hono<AppEnvironment> {
+  return new Hono<AppEnvironment>().get('/metrics', gate(context, 'client'), (http) => {
+    const workers = context.fleet.list().map((worker) => ({
+      tier: worker.hello.tier,
+      state: worker.state,
+      waiting: worker.load.load?.waiting ?? 0,
+    }));
+    return http.body(context.metrics.render(workers), 200, {
+      'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+    });
+  });
+}

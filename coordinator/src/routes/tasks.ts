@@ -1,0 +1,89 @@
+import { classify } from '@nearfar/core';
+import { decodeInferRequest, LIMITS, MeshError, type Tensor, tensorToJson } from '@nearfar/protocol';
+import { Hono } from 'hono';
+import type { AppEnvironment, Context } from '../context.ts';
+import { responseParameters, type Served, serve } from '../serve.ts';
+import { admitInputs, admitSpec, admitTarget, parametersFromQuery, type Target } from '../steps/admit.ts';
+import { readBody } from './body.ts';
+import { entry, gate } from './gate.ts';
+
+const PICTURES: ReadonlySet<string> = new Set(['image/png', 'image/jpeg']);
+
+/** `POST /v1/tasks/{task}/infer`: a picture or tensors in, predictions out. */
+export function taskRoutes(context: Context): Hono<AppEnvironment> {
+  const routes = new Hono<AppEnvironment>();
+  routes.post('/v1/tasks/:task/infer', gate(context, 'client'), async (http) => {
+    const target = admitTarget(context.catalog, http.req.param('task'));
+    const query = parametersFromQuery(new URL(http.req.url).searchParams);
+    admitSpec(target, query); // A bad parameter is refused before the body is read.
+    const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+    checkMediaType(target, contentType);
+    const request = entry(http);
+    const body = await readBody(http.req.raw, LIMITS.maxBodyBytes);
+    const { tensors, parameters } = PICTURES.has(contentType)
+      ? {
+          tensors: [await readPicture(context, target, body, contentType, request.signal)],
+          parameters: undefined,
+        }
+      : readTensors(body);
+    const spec = admitSpec(target, { ...parameters, ...query });
+    const rows = admitInputs(target, tensors);
+    const served = await serve(context, { ...request, task: target.task, spec, tensors, rows });
+    const { explanation: _, ...placement } = responseParameters(served, false);
+    return http.json({
+      ...describeAnswer(target, served, rows),
+      placement,
+      ...(spec.explain && { explanation: served.decision }),
+    });
+  });
+  return routes;
+}
+
+function checkMediaType({ task }: Target, contentType: string): void {
+  if (contentType === 'application/json') return;
+  if (PICTURES.has(contentType) && task.preprocess !== undefined) return;
+  const accepted = task.preprocess === undefined ? ['application/json'] : [...PICTURES, 'application/json'];
+  throw new MeshError(
+    'MESH_UNSUPPORTED_MEDIA_TYPE',
+    `Expected a body of type ${accepted.join(', ')}, got "${contentType.slice(0, 64)}"`,
+  );
+}
+
+async function readPicture(
+  context: Context,
+  { task }: Target,
+  body: Uint8Array,
+  contentType: string,
+  signal: AbortSignal,
+): Promise<Tensor> {
+  if (task.preprocess === undefined) {
+    throw new MeshError('MESH_UNSUPPORTED_MEDIA_TYPE', `Task "${task.task}" takes no pictures`);
+  }
+  try {
+    return await context.options.pictures.toTensor(body, contentType, task.preprocess, signal);
+  } catch (cause) {
+    if (signal.aborted) throw new MeshError('MESH_CANCELLED', 'The caller went away', { cause });
+    throw cause;
+  }
+}
+
+/** A JSON body holds the inputs as the Open Inference Protocol has them. */
+function readTensors(body: Uint8Array) {
+  const { header, tensors } = decodeInferRequest(body);
+  return { tensors, parameters: header.parameters };
+}
+
+/** Predictions for one picture of a classifier, named tensors for everything else. */
+function describeAnswer({ task }: Target, { outputs }: Served, rows: number) {
+  if (task.postprocess !== undefined && rows === 1) {
+    return { predictions: classify(outputs, task.postprocess, task.labels) };
+  }
+  return {
+    outputs: outputs.map((tensor) => ({
+      name: tensor.name,
+      datatype: tensor.datatype,
+      shape: tensor.shape,
+      data: tensorToJson(tensor),
+    })),
+  };
+}

@@ -1,0 +1,142 @@
+import {
+  type AccountRecord,
+  browserCostPicoUsd,
+  pagePrices,
+  remoteCostPicoUsd,
+  splitCost,
+  toUsd,
+  workerUsdPerHour,
+} from '@nearfar/core';
+import { MeshError, type Outcome, type VariantSpec } from '@nearfar/protocol';
+import type { Context } from '../context.ts';
+import type { OutcomeRecord } from '../decisions.ts';
+import type { Admitted } from './admit.ts';
+import { weightBytes } from './decide.ts';
+import type { Execution } from './execute.ts';
+
+/** Books an executed request: its share of the batch's busy time by inputs, plus its answer's way out. */
+export function accountExecuted(
+  context: Context,
+  admitted: Admitted,
+  { placement, executed }: Execution,
+): OutcomeRecord {
+  const { clock, prices } = context.options;
+  const { result, outputs } = executed;
+  const usdPerHour = workerUsdPerHour(prices, placement.worker.hello);
+  const others = Math.max(0, result.batchSize - admitted.rows);
+  const [share = 0] = splitCost(remoteCostPicoUsd(prices, usdPerHour, result.computeMs, 0), [
+    admitted.rows,
+    others,
+  ]);
+  const answerBytes = outputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  const costPicoUsd = share + remoteCostPicoUsd(prices, 0, 0, answerBytes);
+  const totalMs = clock.now() - admitted.arrivedAt;
+  const outcome: OutcomeRecord = {
+    status: 'ok',
+    totalMs,
+    queueMs: result.queueMs,
+    computeMs: result.computeMs,
+    batchSize: result.batchSize,
+    costUsd: toUsd(costPicoUsd),
+    sloMet: totalMs <= admitted.spec.sloMs,
+  };
+  append(context, admitted, {
+    variant: placement.variant.variant,
+    tier: placement.worker.hello.tier,
+    worker: placement.worker.id,
+    status: 'ok',
+    busyMs: (result.computeMs * admitted.rows) / (admitted.rows + others),
+    batchSize: result.batchSize,
+    costPicoUsd,
+  });
+  settle(context, admitted.decisionId, outcome);
+  context.metrics.request(
+    { task: admitted.task.task, tier: placement.worker.hello.tier, status: 'ok' },
+    totalMs,
+    outcome.costUsd,
+  );
+  return outcome;
+}
+
+/** Books a request that was placed but gave no answer. Its work in a worker, if any, is not charged to the caller. */
+export function accountFailed(context: Context, admitted: Admitted, error: unknown): void {
+  const status = error instanceof MeshError && error.code === 'MESH_CANCELLED' ? 'cancelled' : 'failed';
+  const totalMs = context.options.clock.now() - admitted.arrivedAt;
+  const choice = context.decisions.find(admitted.decisionId)?.choice;
+  if (choice !== undefined && choice.kind !== 'refused') {
+    const { variant, tier, worker } = choice;
+    append(context, admitted, { variant, tier, worker, status, busyMs: 0, batchSize: 1, costPicoUsd: 0 });
+  }
+  const tier = choice === undefined || choice.kind === 'refused' ? 'none' : choice.tier;
+  settle(context, admitted.decisionId, {
+    status,
+    totalMs,
+    queueMs: 0,
+    computeMs: 0,
+    batchSize: 0,
+    costUsd: 0,
+    sloMet: false,
+  });
+  context.metrics.request({ task: admitted.task.task, tier, status }, totalMs, 0);
+}
+
+/** Books what a page says it ran itself. The figures are hints; the cost follows from our own prices. */
+export function accountReported(
+  context: Context,
+  subject: string,
+  outcome: Outcome,
+  variant: VariantSpec,
+): void {
+  const busyMs = Math.min(outcome.computeMs ?? outcome.totalMs, outcome.totalMs);
+  const prices = pagePrices(context.options.prices);
+  const costPicoUsd = browserCostPicoUsd(prices, busyMs, weightBytes(variant));
+  const { decisionId, task, status } = outcome;
+  context.options.accounts.append({
+    at: new Date(context.options.clock.wallTime()).toISOString(),
+    requestId: decisionId,
+    decisionId,
+    subject,
+    task,
+    variant: variant.variant,
+    tier: 'browser',
+    worker: 'page',
+    status,
+    busyMs,
+    batchSize: 1,
+    costPicoUsd,
+    source: 'reported',
+  });
+  context.metrics.request({ task, tier: 'browser', status }, outcome.totalMs, toUsd(costPicoUsd));
+  context.decisions.settle(decisionId, {
+    status,
+    totalMs: outcome.totalMs,
+    queueMs: outcome.queueMs ?? 0,
+    computeMs: busyMs,
+    batchSize: 1,
+    costUsd: toUsd(costPicoUsd),
+    sloMet: status === 'ok' && (outcome.sloMs === undefined || outcome.totalMs <= outcome.sloMs),
+  });
+}
+
+type Booking = Pick<
+  AccountRecord,
+  'variant' | 'tier' | 'worker' | 'status' | 'busyMs' | 'batchSize' | 'costPicoUsd'
+>;
+
+function append(context: Context, admitted: Admitted, booking: Booking): void {
+  const { requestId, decisionId, subject, task } = admitted;
+  const at = new Date(context.options.clock.wallTime()).toISOString();
+  context.options.accounts.append({
+    at,
+    requestId,
+    decisionId,
+    subject,
+    task: task.task,
+    ...booking,
+    source: 'measured',
+  });
+}
+
+function settle(context: Context, decisionId: string, outcome: OutcomeRecord): void {
+  context.decisions.settle(decisionId, outcome);
+}

@@ -1,0 +1,177 @@
+import {
+  type Blocker,
+  browserCostPicoUsd,
+  browserOption,
+  type Decision,
+  decide,
+  type Option,
+  pagePrices,
+  quantileMs,
+  type RegisteredTask,
+  type RequestSpec,
+  remoteCostPicoUsd,
+  sumMoments,
+  workerUsdPerHour,
+  ZERO,
+} from '@nearfar/core';
+import {
+  DATATYPE_BYTES,
+  elementCount,
+  type Moments,
+  type PlacementRequest,
+  type VariantSpec,
+} from '@nearfar/protocol';
+import type { Context } from '../context.ts';
+import type { FleetWorker } from '../fleet-worker.ts';
+
+/** JSON around the tensors of an answer, in bytes; only the egress price rests on it. */
+const ANSWER_OVERHEAD_BYTES = 512;
+
+/** Quantile of the compute time that the worst case is charged at. */
+const WORST_CASE_QUANTILE = 0.99;
+
+/** Executions that the worst case pays for: the first, and one more after a worker was lost. */
+const WORST_CASE_EXECUTIONS = 2;
+
+/** The device report of a page, as it passed its schema. */
+export type PageReport = NonNullable<PlacementRequest['device']>;
+
+/** What an estimate needs to know of the request. */
+export interface Asked {
+  readonly task: RegisteredTask;
+  readonly rows: number;
+  /** The caller's way to the mesh and back; zero for plain HTTP, whose deadline counts from the request's head. */
+  readonly network: Moments;
+}
+
+/** Judges every option of a request. `blocked` holds the workers that refused or lost it, with their reasons. */
+export function decideRequest(
+  context: Context,
+  spec: RequestSpec,
+  asked: Asked,
+  elapsedMs: number,
+  blocked: ReadonlyMap<string, string> = new Map(),
+): Decision {
+  return decide(spec, workerOptions(context, asked, blocked), elapsedMs);
+}
+
+/** One option for each variant and each worker that can run its format. */
+export function workerOptions(
+  context: Context,
+  asked: Asked,
+  blocked: ReadonlyMap<string, string> = new Map(),
+): Option[] {
+  const options: Option[] = [];
+  for (const worker of context.fleet.list()) {
+    for (const variant of asked.task.variants) {
+      if (worker.hello.formats.includes(variant.format)) {
+        options.push(workerOption(context, worker, variant, asked, blocked.get(worker.id)));
+      }
+    }
+  }
+  return options;
+}
+
+function workerOption(
+  context: Context,
+  worker: FleetWorker,
+  variant: VariantSpec,
+  asked: Asked,
+  refusal: string | undefined,
+): Option {
+  const { clock, prices } = context.options;
+  const { device, tier } = worker.hello;
+  const service = context.book.service({ ...variant, deviceClass: device.deviceClass }, asked.rows);
+  const compute = service?.compute ?? ZERO;
+  const usdPerHour = workerUsdPerHour(prices, worker.hello);
+  const bytes = answerBytes(variant, asked.rows);
+  const worstMs = WORST_CASE_EXECUTIONS * quantileMs(compute, WORST_CASE_QUANTILE);
+  return {
+    variant: variant.variant,
+    revision: variant.revision,
+    model: variant.model,
+    tier,
+    worker: worker.id,
+    deviceClass: device.deviceClass,
+    accuracy: variant.accuracy.value,
+    parts: {
+      network: sumMoments([asked.network, linkTime(worker)]),
+      queue: worker.load.wait(clock.now()),
+      compute,
+      load: ZERO,
+    },
+    costPicoUsd: remoteCostPicoUsd(prices, usdPerHour, compute.meanMs, bytes),
+    worstCostPicoUsd: remoteCostPicoUsd(prices, usdPerHour, worstMs, bytes),
+    blockers: blockersOf(worker, variant, service !== undefined, refusal),
+  };
+}
+
+function blockersOf(
+  worker: FleetWorker,
+  variant: VariantSpec,
+  isProfiled: boolean,
+  refusal: string | undefined,
+): Blocker[] {
+  const blockers: Blocker[] = [];
+  const replica = worker.replica(variant);
+  const state = worker.state;
+  if (refusal !== undefined) blockers.push({ code: 'refused', message: refusal });
+  if (state === 'draining')
+    blockers.push({ code: 'worker-draining', message: 'The worker takes no new work' });
+  if (state === 'silent')
+    blockers.push({ code: 'worker-silent', message: 'The worker has stopped reporting' });
+  if (replica?.state !== 'ready') {
+    const why = replica?.reason === undefined ? '' : `: ${replica.reason}`;
+    blockers.push({ code: 'not-ready', message: `The variant is ${replica?.state ?? 'not loaded'}${why}` });
+  }
+  if (!isProfiled)
+    blockers.push({ code: 'not-profiled', message: 'Nobody has measured it on this device class' });
+  if (Math.max(worker.load.outstanding, worker.inFlight) >= worker.credits) {
+    blockers.push({ code: 'queue-full', message: `All ${worker.credits} credits of the worker are in use` });
+  }
+  return blockers;
+}
+
+/** Options of a page that asks for a placement: the variants that are warm in it, on its class's shared profile. */
+export function pageOptions(context: Context, task: RegisteredTask, page: PageReport): Option[] {
+  const prices = pagePrices(context.options.prices);
+  const options: Option[] = [];
+  for (const { variant: name, revision } of page.ready) {
+    const variant = task.variants.find((entry) => entry.variant === name && entry.revision === revision);
+    if (variant === undefined) continue;
+    const service = context.book.service({ ...variant, deviceClass: page.deviceClass }, 1);
+    const compute = service?.compute ?? ZERO;
+    const view = {
+      deviceClass: page.deviceClass,
+      backlogMs: page.backlogMs ?? 0,
+      isSaving: page.isSaving ?? false,
+    };
+    const option = browserOption(
+      variant,
+      view,
+      compute,
+      browserCostPicoUsd(prices, compute.meanMs, weightBytes(variant)),
+    );
+    const unknown: Blocker = { code: 'not-profiled', message: 'Nobody has measured it on this device class' };
+    options.push(service === undefined ? { ...option, blockers: [...option.blockers, unknown] } : option);
+  }
+  return options;
+}
+
+/** Bytes that a page downloads in order to run a variant. */
+export function weightBytes(variant: VariantSpec): number {
+  return variant.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0);
+}
+
+/** Round trip between coordinator and worker, as the worker measures it; its spread is taken as a quarter. */
+export function linkTime(worker: FleetWorker): Moments {
+  const meanMs = worker.load.load?.rttMs ?? 0;
+  return { meanMs, varianceMs2: (meanMs / 4) ** 2 };
+}
+
+function answerBytes(variant: VariantSpec, rows: number): number {
+  return variant.outputs.reduce((sum, { datatype, shape }) => {
+    const elements = elementCount(shape.map((dimension) => (dimension === -1 ? rows : dimension)));
+    return sum + elements * DATATYPE_BYTES[datatype];
+  }, ANSWER_OVERHEAD_BYTES);
+}

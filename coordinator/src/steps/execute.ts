@@ -1,0 +1,92 @@
+import { MeshError } from '@nearfar/protocol';
+import type { Context } from '../context.ts';
+import { type AttemptRecord, describeDecision } from '../decisions.ts';
+import type { Executed } from '../fleet-worker.ts';
+import type { Admitted } from './admit.ts';
+import { type Asked, decideRequest } from './decide.ts';
+import { type Placement, place } from './place.ts';
+
+/** How often a request is decided again after a refusal or a lost worker. */
+export const MAX_REDECISIONS = 2;
+
+/** An executed request and where it ran. */
+export interface Execution {
+  readonly placement: Placement;
+  readonly executed: Executed;
+}
+
+/**
+ * Decides, places and executes. A worker that refuses or is lost is blocked and the request is decided again, at most
+ * `MAX_REDECISIONS` times; work that a worker dropped because its deadline passed is decided again without that
+ * block, since only the deadline stood in the way.
+ */
+export async function execute(context: Context, admitted: Admitted, asked: Asked): Promise<Execution> {
+  const blocked = new Map<string, string>();
+  const attempts: AttemptRecord[] = [];
+  for (let round = 0; ; round += 1) {
+    const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
+    const decision = decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
+    record(context, admitted, describeDecision(decision), attempts);
+    let placement: Placement | undefined;
+    try {
+      placement = place(context, admitted, decision);
+      const executed = await attempt(admitted, placement, elapsedMs);
+      attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
+      record(context, admitted, describeDecision(decision), attempts);
+      return { placement, executed };
+    } catch (error) {
+      if (placement === undefined || !(error instanceof MeshError)) throw error;
+      attempts.push({ variant: placement.variant.variant, worker: placement.worker.id, code: error.code });
+      record(context, admitted, describeDecision(decision), attempts);
+      if (round >= MAX_REDECISIONS || !mayRetry(error, context, admitted)) throw error;
+      if (error.code !== 'MESH_DEADLINE_EXCEEDED')
+        blocked.set(placement.worker.id, `${error.code}: ${error.message}`);
+    }
+  }
+}
+
+async function attempt(admitted: Admitted, placement: Placement, elapsedMs: number): Promise<Executed> {
+  const { requestId, spec, tensors, signal } = admitted;
+  const timeoutMs = spec.timeoutMs - elapsedMs;
+  if (timeoutMs <= 0)
+    throw new MeshError('MESH_DEADLINE_EXCEEDED', `The time limit of ${spec.timeoutMs} ms has passed`);
+  // While the deadline can be met, the worker orders and batches by it; after that an answer is useful until the limit.
+  const budgetMs = placement.kind === 'meets-slo' ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
+  return placement.worker.execute({
+    requestId,
+    spec: placement.variant,
+    tensors,
+    serviceMs: placement.judged.option.parts.compute.meanMs,
+    budgetMs: Math.max(0, budgetMs),
+    timeoutMs,
+    priority: spec.priority,
+    signal,
+  });
+}
+
+function mayRetry(error: MeshError, context: Context, { arrivedAt, spec, signal }: Admitted): boolean {
+  if (signal.aborted) return false;
+  if (error.code !== 'MESH_DEADLINE_EXCEEDED') return error.retryable;
+  const hasTimeLeft = context.options.clock.now() - arrivedAt < spec.timeoutMs;
+  return spec.onInfeasible === 'best_effort' && hasTimeLeft;
+}
+
+function record(
+  context: Context,
+  admitted: Admitted,
+  described: ReturnType<typeof describeDecision>,
+  attempts: readonly AttemptRecord[],
+): void {
+  const { decisionId: id, task, spec, subject } = admitted;
+  const known = context.decisions.find(id);
+  context.decisions.put({
+    id,
+    at: known?.at ?? new Date(context.options.clock.wallTime()).toISOString(),
+    source: 'request',
+    subject,
+    task: task.task,
+    spec,
+    ...described,
+    attempts: [...attempts],
+  });
+}

@@ -1,0 +1,111 @@
+import { Sketch, type StoredReport } from '@nearfar/core';
+import type { Outcome, ProfileReport, SketchData } from '@nearfar/protocol';
+import { isLeaseOf } from '../auth.ts';
+import type { Context } from '../context.ts';
+import { accountReported } from './account.ts';
+
+/** Batches for which one page's word counts at most, so that no page outweighs the others by claiming many. */
+const MAX_PAGE_SAMPLES = 1_000;
+/** A page's measurements outside these bounds (milliseconds) are noise or lies. */
+const PAGE_COMPUTE_MS = { least: 0.001, most: 60_000 };
+
+/** Takes in what a worker measured. Workers hold a token of their own and are believed. */
+export function learnFromWorker(context: Context, workerId: string, reports: readonly ProfileReport[]): void {
+  absorb(context, `worker:${workerId}`, reports);
+}
+
+/** Takes in what a page measured of its own device; returns how many reports counted. */
+export function learnFromPage(context: Context, subject: string, reports: readonly ProfileReport[]): number {
+  const workerClasses = new Set(context.fleet.list().map((worker) => worker.hello.device.deviceClass));
+  let learned = 0;
+  for (const report of reports) {
+    // A page that could write into a worker's profile could steer everyone's requests.
+    if (workerClasses.has(report.deviceClass)) continue;
+    const computeMs = clampSketch(report.computeMs);
+    if (computeMs === undefined) continue;
+    learned += absorb(context, `page:${subject}:${report.epoch}`, [{ ...report, computeMs }]);
+  }
+  return learned;
+}
+
+/** Takes in what pages did by themselves; returns how many outcomes counted. */
+export async function learnOutcomes(
+  context: Context,
+  subject: string,
+  outcomes: readonly Outcome[],
+): Promise<number> {
+  let learned = 0;
+  for (const outcome of outcomes) {
+    // What ran in a worker was measured and booked there already.
+    if (outcome.tier !== 'browser') continue;
+    const task = context.catalog.find(outcome.task);
+    const variant = task?.variants.find(
+      (entry) => entry.variant === outcome.variant && entry.revision === outcome.revision,
+    );
+    if (variant === undefined) continue;
+    const { leaseId, decisionId } = outcome;
+    if (leaseId !== undefined && !(await isLeaseOf(context.options.secret, leaseId, subject, outcome.task)))
+      continue;
+    const known = context.decisions.find(decisionId);
+    if (known !== undefined && (known.subject !== subject || known.source === 'request')) continue;
+    if (known === undefined) {
+      context.decisions.put({
+        id: decisionId,
+        at: new Date(context.options.clock.wallTime()).toISOString(),
+        source: 'page',
+        subject,
+        task: outcome.task,
+        spec: { privacy: outcome.privacy, ...(outcome.sloMs !== undefined && { sloMs: outcome.sloMs }) },
+        choice: {
+          kind:
+            outcome.sloMs === undefined || outcome.predictedMs <= outcome.sloMs ? 'meets-slo' : 'best-effort',
+          variant: variant.variant,
+          tier: 'browser',
+          worker: 'page',
+          predictedMs: outcome.predictedMs,
+        },
+        candidates: [],
+        attempts: [{ variant: variant.variant, worker: 'page' }],
+      });
+    }
+    accountReported(context, subject, outcome, variant);
+    learned += 1;
+  }
+  return learned;
+}
+
+function absorb(context: Context, reporter: string, reports: readonly ProfileReport[]): number {
+  const receivedAt = context.options.clock.wallTime();
+  const fresh: StoredReport[] = [];
+  for (const report of reports) {
+    const variants = context.catalog.find(report.task)?.variants;
+    if (!variants?.some((entry) => entry.variant === report.variant && entry.revision === report.revision))
+      continue;
+    const stored: StoredReport = { reporter, receivedAt, report };
+    if (context.book.absorb(stored)) fresh.push(stored);
+  }
+  if (fresh.length > 0) context.background('save profiles', context.options.profiles.save(fresh));
+  return fresh.length;
+}
+
+/**
+ * A page's sketch within bounds: only plausible buckets, at most `MAX_PAGE_SAMPLES` values, and sums that follow from
+ * the buckets rather than from what the page says. Undefined when nothing is left.
+ */
+export function clampSketch(data: SketchData): SketchData | undefined {
+  const buckets: [number, number][] = [];
+  let left = MAX_PAGE_SAMPLES;
+  let sum = 0;
+  let sumOfSquares = 0;
+  for (const [index, count] of data.buckets) {
+    const valueMs = Sketch.fromData({ buckets: [[index, 1]], sum: 0, sumOfSquares: 0 }).quantile(1) ?? 0;
+    if (!(valueMs >= PAGE_COMPUTE_MS.least && valueMs <= PAGE_COMPUTE_MS.most)) continue;
+    const taken = Math.min(count, left);
+    if (taken === 0) continue;
+    buckets.push([index, taken]);
+    left -= taken;
+    sum += taken * valueMs;
+    sumOfSquares += taken * valueMs * valueMs;
+  }
+  return buckets.length === 0 ? undefined : { buckets, sum, sumOfSquares };
+}

@@ -1,0 +1,55 @@
+import type { RegisteredTask } from '@nearfar/core';
+import type { Prices, VariantSpec } from '@nearfar/protocol';
+
+/** A tiny registered task: four numbers in, three scores out. */
+export function sampleTask(overrides: Partial<RegisteredTask> = {}): RegisteredTask {
+  return {
+    task: 'sample',
+    kind: 'image-classification',
+    labels: ['a', 'b', 'c'],
+    preprocess: {
+      kind: 'image',
+      input: 'image',
+      width: 2,
+      height: 2,
+      channels: 'grayscale',
+      layout: 'NCHW',
+      invert: 'never',
+      center: 'box',
+      mean: [0],
+      std: [1],
+    },
+    postprocess: { kind: 'classification', output: 'logits', activation: 'softmax' },
+    defaults: { slo_ms: 200 },
+    variants: [sampleVariant()],
+    ...overrides,
+  };
+}
+
+/** A variant of `sampleTask`. */
+export function sampleVariant(overrides: Partial<VariantSpec> = {}): VariantSpec {
+  return {
+    task: 'sample',
+    variant: 'tiny-fp32-onnx',
+    revision: 1,
+    model: 'tiny',
+    precision: 'fp32',
+    format: 'onnx',
+    accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
+    inputs: [{ name: 'image', datatype: 'FP32', shape: [-1, 1, 2, 2] }],
+    outputs: [{ name: 'logits', datatype: 'FP32', shape: [-1, 3] }],
+    artifacts: [{ path: 'tiny.onnx', sha256: 'a'.repeat(64), sizeBytes: 10_000 }],
+    tolerance: 0.001,
+    isBatchable: true,
+    ...overrides,
+  };
+}
+
+/** A price book with round figures. */
+export const SAMPLE_PRICES: Prices = {
+  date: '2026-11-01',
+  edge: { usdPerCpuHour: 0.36, source: 'test' },
+  pool: { usdPerHour: { cuda: 3.6, webgpu: 3.6, cpu: 3.6 }, source: 'test' },
+  egress: { answersUsdPerGb: 0, artifactsUsdPerGb: 0.02, source: 'test' },
+  browser: { energyUsdPerHour: 0.0036, expectedReuse: 200, source: 'test' },
+};

@@ -1,0 +1,178 @@
+import type { CoordinatorSideLink, LinkEnd } from '@nearfar/core';
+import { CLOSE_CODES, type CoordinatorMessage, LINK_PROTOCOL, type WorkerMessage } from '@nearfar/protocol';
+import { describe, expect, test } from 'vitest';
+import { Fleet, HELLO_WITHIN_MS } from '../../../coordinator/src/fleet.ts';
+import type { Execution } from '../../../coordinator/src/fleet-worker.ts';
+import { sampleVariant } from '../../support/coordinator/sample-task.ts';
+import { ManualClock, settled } from '../../support/worker/manual-clock.ts';
+
+const REPORT_EVERY_MS = 1_000;
+const LOAD = { backlogMs: 0, waiting: 0, running: 0, lastSequence: 0 };
+
+/** The coordinator's end of a link, driven by the test. */
+class FakeLink implements CoordinatorSideLink {
+  readonly sent: CoordinatorMessage[] = [];
+  readonly bufferedBytes = 0;
+  closed: number | undefined;
+  #message: ((message: WorkerMessage, tensors: readonly []) => void) | undefined;
+  #close: ((end: LinkEnd) => void) | undefined;
+
+  send = (message: CoordinatorMessage) => void this.sent.push(message);
+  onMessage: CoordinatorSideLink['onMessage'] = (handler) => {
+    this.#message = handler;
+  };
+  onClose: CoordinatorSideLink['onClose'] = (handler) => {
+    this.#close = handler;
+  };
+  close = (code = 1000, reason = '') => {
+    if (this.closed !== undefined) return;
+    this.closed = code;
+    this.#close?.({ code, reason });
+  };
+  deliver = (message: WorkerMessage) => this.#message?.(message, []);
+
+  hello(sessionId?: string, protocol: number = LINK_PROTOCOL): void {
+    this.deliver({
+      type: 'worker-hello',
+      protocol,
+      workerId: 'w1',
+      tier: 'pool',
+      device: { kind: 'cpu', deviceClass: 'cpu:w1', description: '' },
+      slots: 1,
+      queueCapacity: 1,
+      formats: ['onnx'],
+      ...(sessionId !== undefined && { sessionId }),
+    });
+  }
+
+  of<Type extends CoordinatorMessage['type']>(type: Type) {
+    return this.sent.filter((message) => message.type === type);
+  }
+}
+
+function setUp() {
+  const clock = new ManualClock();
+  let variants = [sampleVariant()];
+  const fleet = new Fleet({
+    clock,
+    log: () => {},
+    reportEveryMs: REPORT_EVERY_MS,
+    variants: () => variants,
+    onProfiles: () => {},
+  });
+  const join = (sessionId?: string) => {
+    const link = new FakeLink();
+    fleet.accept(link);
+    link.hello(sessionId);
+    return link;
+  };
+  const setVariants = (next: typeof variants) => {
+    variants = next;
+    fleet.assignAll();
+  };
+  return { clock, fleet, join, setVariants };
+}
+
+function execution(overrides: Partial<Execution> = {}): Execution {
+  return {
+    requestId: 'r1',
+    spec: sampleVariant(),
+    tensors: [],
+    serviceMs: 5,
+    budgetMs: 50,
+    timeoutMs: 60_000,
+    priority: 0,
+    signal: new AbortController().signal,
+    ...overrides,
+  };
+}
+
+describe('the fleet', () => {
+  test('welcomes a worker and has it load every variant that it can run', () => {
+    const { join } = setUp();
+    const link = join();
+    expect(link.sent.map((message) => message.type)).toEqual(['worker-welcome', 'variant-load']);
+    expect(link.of('worker-welcome')).toMatchObject([{ credits: 2, reportEveryMs: REPORT_EVERY_MS }]);
+  });
+
+  test('replaces a variant whose revision grew, and sends nothing for one that stayed', () => {
+    const { join, setVariants } = setUp();
+    const link = join();
+    setVariants([sampleVariant()]);
+    expect(link.of('variant-load')).toHaveLength(1);
+    setVariants([sampleVariant({ revision: 2 })]);
+    expect(link.of('variant-unload')).toMatchObject([{ revision: 1 }]);
+    expect(link.of('variant-load')).toHaveLength(2);
+  });
+
+  test('closes a link that speaks another protocol, says something else first, or says nothing', async () => {
+    const { clock, fleet } = setUp();
+    const [old, rude, mute] = [new FakeLink(), new FakeLink(), new FakeLink()];
+    for (const link of [old, rude, mute]) fleet.accept(link);
+    old.hello(undefined, 99);
+    rude.deliver({ type: 'worker-drain', reason: '' });
+    await clock.advance(HELLO_WITHIN_MS);
+    expect([old.closed, rude.closed, mute.closed]).toEqual([
+      CLOSE_CODES.protocolMismatch,
+      CLOSE_CODES.badFrame,
+      CLOSE_CODES.lost,
+    ]);
+    expect(fleet.list()).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('gives an id to a second worker only when the first is silent or the session resumes', async () => {
+    const { clock, fleet, join } = setUp();
+    const first = join();
+    expect(join().closed).toBe(CLOSE_CODES.idTaken);
+    const resumed = join(fleet.find('w1')?.sessionId);
+    expect([first.closed, resumed.closed]).toEqual([CLOSE_CODES.superseded, undefined]);
+    await clock.advance(3 * REPORT_EVERY_MS + 1);
+    expect(fleet.find('w1')?.state).toBe('silent');
+    const third = join();
+    expect([resumed.closed, third.closed]).toEqual([CLOSE_CODES.superseded, undefined]);
+    expect(fleet.list()).toHaveLength(1);
+  });
+
+  test('gives up what a silent or lost worker holds', async () => {
+    const { clock, fleet, join } = setUp();
+    const link = join();
+    const silent = fleet.find('w1')?.execute(execution());
+    const rejected = expect(silent).rejects.toMatchObject({ code: 'MESH_WORKER_LOST' });
+    await clock.advance(3 * REPORT_EVERY_MS + 1);
+    await rejected;
+    link.deliver({ type: 'load-report', load: LOAD, replicas: [] });
+    expect(fleet.find('w1')?.state).toBe('active');
+    const lost = fleet.find('w1')?.execute(execution());
+    link.close();
+    await expect(lost).rejects.toMatchObject({ code: 'MESH_WORKER_LOST' });
+    expect(fleet.list()).toEqual([]);
+  });
+
+  test('stops at the time limit, at an abort and at the last credit, and leaves no timer', async () => {
+    const { clock, fleet, join } = setUp();
+    const link = join();
+    const worker = fleet.find('w1');
+    const abort = new AbortController();
+    const late = worker?.execute(execution({ requestId: 'late', timeoutMs: 10 }));
+    const gone = worker?.execute(execution({ requestId: 'gone', signal: abort.signal }));
+    await expect(worker?.execute(execution({ requestId: 'more' }))).rejects.toMatchObject({
+      code: 'MESH_QUEUE_FULL',
+    });
+    const outcomes = Promise.allSettled([late, gone]);
+    abort.abort();
+    await clock.advance(10);
+    expect((await outcomes).map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual([
+      'MESH_DEADLINE_EXCEEDED',
+      'MESH_CANCELLED',
+    ]);
+    expect(link.of('execute-cancel').map((message) => 'requestId' in message && message.requestId)).toEqual([
+      'gone',
+      'late',
+    ]);
+    expect(worker?.inFlight).toBe(0);
+    fleet.close();
+    await settled();
+    expect(clock.pending).toBe(0);
+  });
+});
