@@ -1,0 +1,250 @@
+import { createHash } from 'node:crypto';
+import { float32Tensor, float32Values, type VariantSpec } from '@nearfar/protocol';
+import { MeshWorker } from '@nearfar/worker';
+import { describe, expect, test } from 'vitest';
+import { FakeEngine } from '../../support/worker/fake-engine.ts';
+import { ManualClock, settled } from '../../support/worker/manual-clock.ts';
+import { RecordingLink } from '../../support/worker/recording-link.ts';
+
+const MODEL = new Uint8Array([1, 2, 3]);
+
+function variantSpec(overrides: Partial<VariantSpec> = {}): VariantSpec {
+  return {
+    task: 'digits',
+    variant: 'copy',
+    revision: 1,
+    model: 'copy',
+    precision: 'fp32',
+    format: 'onnx',
+    accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
+    inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 2] }],
+    outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 2] }],
+    artifacts: [
+      { path: 'copy.onnx', sha256: createHash('sha256').update(MODEL).digest('hex'), sizeBytes: 3 },
+    ],
+    tolerance: 1e-3,
+    isBatchable: true,
+    ...overrides,
+  };
+}
+
+const rows = (...values: number[]) => [float32Tensor('x', [values.length / 2, 2], new Float32Array(values))];
+
+/** A connected worker with one slot and a variant that takes 10 ms; its runs wait for the test from then on. */
+async function readyWorker(options: { queueCapacity?: number; spec?: VariantSpec } = {}) {
+  const clock = new ManualClock();
+  const engine = new FakeEngine();
+  const worker = new MeshWorker(
+    {
+      workerId: 'worker',
+      tier: 'edge',
+      device: 'cpu',
+      queueCapacity: options.queueCapacity ?? 8,
+      maxBatch: 4,
+      artifacts: { fetch: () => Promise.resolve(MODEL) },
+      clock,
+      log: () => undefined,
+    },
+    {
+      device: { kind: 'cpu', deviceClass: 'cpu:test:1t', description: 'test' },
+      findings: [],
+      engines: [engine],
+    },
+  );
+  const link = new RecordingLink();
+  worker.connect(link);
+  link.welcome();
+  link.deliver({ type: 'variant-load', spec: options.spec ?? variantSpec() });
+  await link.until(() => link.of('load-report').find((report) => report.replicas[0]?.state === 'ready'));
+  engine.isHolding = true;
+  const run = async (position: number) => {
+    engine.held[position]?.finish();
+    await settled();
+  };
+  return { clock, engine, worker, link, run };
+}
+
+const refusal = (link: RecordingLink, requestId: string) => {
+  const message = link.answer(requestId)?.message;
+  return message?.type === 'execute-refused' ? message.error.code : message?.type;
+};
+
+describe('a worker', () => {
+  test('says hello, then reports a profile of every batch size that it may run', async () => {
+    const { link, worker } = await readyWorker();
+    expect(link.of('worker-hello')).toMatchObject([{ workerId: 'worker', slots: 1, formats: ['onnx'] }]);
+    const batches = link.of('profile-report').flatMap(({ reports }) => reports.map((report) => report.batch));
+    expect(batches).toEqual([1, 2, 4]);
+    await worker.close();
+  });
+
+  test('joins what waits into one batch and gives everyone their own rows back', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'first', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'second', variant: 'copy' }, rows(3, 4));
+    link.execute({ requestId: 'third', variant: 'copy' }, rows(5, 6, 7, 8));
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([3, 2]);
+    await run(1);
+    const values = (requestId: string) =>
+      link.answer(requestId)?.tensors.map((tensor) => [tensor.shape, [...float32Values(tensor)]]);
+    expect(values('second')).toEqual([
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ]);
+    expect(values('third')).toEqual([
+      [
+        [2, 2],
+        [5, 6, 7, 8],
+      ],
+    ]);
+    expect(link.answer('third')?.message).toMatchObject({
+      type: 'execute-result',
+      batchSize: 3,
+      computeMs: 10,
+    });
+    await worker.close();
+  });
+
+  test('does not batch a variant without a free batch axis', async () => {
+    const spec = variantSpec({ isBatchable: false });
+    const { engine, link, worker, run } = await readyWorker({ spec });
+    for (const requestId of ['a', 'b', 'c']) link.execute({ requestId, variant: 'copy' }, rows(1, 2));
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([1, 2]);
+    await worker.close();
+  });
+
+  test('leaves out of a batch what would make its head late', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'urgent', variant: 'copy', budgetMs: 5 }, rows(1, 2));
+    link.execute({ requestId: 'patient', variant: 'copy' }, rows(1, 2));
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([1, 2]);
+    await worker.close();
+  });
+
+  test('refuses what does not fit its queue', async () => {
+    const { link, worker } = await readyWorker({ queueCapacity: 1 });
+    for (const requestId of ['running', 'waiting', 'refused']) {
+      link.execute({ requestId, variant: 'copy' }, rows(1, 2));
+    }
+    expect(refusal(link, 'refused')).toBe('MESH_QUEUE_FULL');
+    expect(link.of('execute-refused')[0]?.load).toMatchObject({ waiting: 1, running: 1, lastSequence: 3 });
+    await worker.close();
+  });
+
+  test('reports as backlog what runs and what waits, at its measured times', async () => {
+    const { clock, link, worker } = await readyWorker({ queueCapacity: 2 });
+    for (const requestId of ['running', 'a', 'b', 'refused']) {
+      link.execute({ requestId, variant: 'copy' }, rows(1, 2));
+    }
+    expect(link.of('execute-refused')[0]?.load.backlogMs).toBeCloseTo(30, 5);
+    await clock.advance(4);
+    link.execute({ requestId: 'later', variant: 'copy' }, rows(1, 2));
+    expect(link.of('execute-refused')[1]?.load.backlogMs).toBeCloseTo(26, 5);
+    await worker.close();
+  });
+
+  test('refuses a waiting request the moment that it is too late, though the slot is busy', async () => {
+    const { clock, link, worker } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'late', variant: 'copy', budgetMs: 20 }, rows(1, 2));
+    await clock.advance(19);
+    expect(refusal(link, 'late')).toBeUndefined();
+    await clock.advance(1);
+    expect(refusal(link, 'late')).toBe('MESH_DEADLINE_EXCEEDED');
+    await worker.close();
+  });
+
+  test('never runs what was cancelled while it waited', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'cancelled', variant: 'copy' }, rows(1, 2));
+    link.deliver({ type: 'execute-cancel', requestId: 'cancelled' });
+    expect(refusal(link, 'cancelled')).toBe('MESH_CANCELLED');
+    await run(0);
+    expect(engine.held).toHaveLength(1);
+    await worker.close();
+  });
+
+  test('refuses bad tensors and unknown variants by themselves', async () => {
+    const { link, worker } = await readyWorker();
+    link.execute({ requestId: 'shape', variant: 'copy' }, [float32Tensor('x', [1, 3], new Float32Array(3))]);
+    link.execute({ requestId: 'unknown', variant: 'other' }, rows(1, 2));
+    expect(refusal(link, 'shape')).toBe('MESH_BAD_TENSOR');
+    expect(refusal(link, 'unknown')).toBe('MESH_VARIANT_NOT_READY');
+    await worker.close();
+  });
+
+  test('tells every request of a failed batch, and goes on', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'failing', variant: 'copy' }, rows(1, 2));
+    engine.held[0]?.fail(new Error('out of memory'));
+    await settled();
+    expect(refusal(link, 'failing')).toBe('MESH_EXECUTION_FAILED');
+    link.execute({ requestId: 'next', variant: 'copy' }, rows(1, 2));
+    await run(1);
+    expect(refusal(link, 'next')).toBe('execute-result');
+    await worker.close();
+  });
+
+  test('drains: finishes what it has, refuses what comes, then closes the link', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'waiting', variant: 'copy' }, rows(1, 2));
+    const drained = worker.drain('test');
+    link.execute({ requestId: 'new', variant: 'copy' }, rows(1, 2));
+    expect(link.of('worker-drain')).toHaveLength(1);
+    expect(refusal(link, 'new')).toBe('MESH_DRAINING');
+    expect(link.end).toBeUndefined();
+    await run(0);
+    await run(1);
+    await drained;
+    expect(refusal(link, 'waiting')).toBe('execute-result');
+    expect(link.end).toEqual({ code: 1_000, reason: 'drained' });
+    expect(engine.isClosed).toBe(true);
+  });
+
+  test('reports live measurements under a new version of the same epoch', async () => {
+    const { clock, link, worker, run } = await readyWorker();
+    const first = link.of('profile-report')[0]?.reports[0];
+    link.execute({ requestId: 'live', variant: 'copy' }, rows(1, 2));
+    await run(0);
+    for (let second = 0; second < 5; second++) await clock.advance(1_000);
+    const last = link.of('profile-report').at(-1)?.reports[0];
+    expect(last).toMatchObject({ epoch: first?.epoch, batch: 1, version: (first?.version ?? 0) + 1 });
+    const count = (buckets: readonly (readonly number[])[] = []) =>
+      buckets.reduce((sum, [, number = 0]) => sum + number, 0);
+    expect(count(last?.computeMs.buckets)).toBe(count(first?.computeMs.buckets) + 1);
+    await worker.close();
+  });
+
+  test('forgets the work of a lost link and serves the next one with the same replicas', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'waiting', variant: 'copy' }, rows(1, 2));
+    link.close(1_006);
+    const next = new RecordingLink();
+    worker.connect(next);
+    expect(next.of('worker-hello')).toMatchObject([{ sessionId: 'session' }]);
+    next.welcome();
+    expect(next.of('load-report')[0]?.replicas).toMatchObject([{ variant: 'copy', state: 'ready' }]);
+    await run(0);
+    expect(engine.held).toHaveLength(1);
+    expect(next.of('execute-result')).toEqual([]);
+    await worker.close();
+  });
+
+  test('leaves no timer behind when it is closed', async () => {
+    const { clock, link, worker } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'waiting', variant: 'copy' }, rows(1, 2));
+    await worker.close();
+    await worker.close();
+    expect(clock.pending).toBe(0);
+  });
+});

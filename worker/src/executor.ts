@@ -1,0 +1,238 @@
+import type { Clock } from '@nearfar/core';
+import {
+  checkSignature,
+  type ExecuteRequest,
+  type Load,
+  MeshError,
+  type Tensor,
+  type VariantSpec,
+} from '@nearfar/protocol';
+import { batchSizeOf, joinTensors, splitTensors } from './batch-tensors.ts';
+import type { Engine } from './engine.ts';
+import { type Measurements, replicaName } from './measurements.ts';
+import { type QueuedRequest, RequestQueue } from './queue.ts';
+
+/** The parts of an answer's time. */
+export interface ExecutionTimes {
+  readonly queueMs: number;
+  readonly computeMs: number;
+  readonly batchSize: number;
+}
+
+export interface ExecutorOptions {
+  readonly engines: readonly Engine[];
+  readonly measurements: Measurements;
+  readonly queueCapacity: number;
+  readonly maxBatch: number;
+  readonly clock: Clock;
+  /** The spec of a ready replica. */
+  readonly ready: (request: ExecuteRequest) => VariantSpec | undefined;
+  readonly onResult: (request: ExecuteRequest, tensors: readonly Tensor[], times: ExecutionTimes) => void;
+  readonly onRefused: (request: ExecuteRequest, error: MeshError) => void;
+}
+
+interface RunningBatch {
+  readonly endsAt: number;
+  readonly requests: number;
+}
+
+/** Queues requests, forms batches and runs them, one batch a slot. */
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #queue: RequestQueue;
+  readonly #running = new Map<Engine, RunningBatch>();
+  readonly #specs = new Map<string, VariantSpec>();
+  readonly #closing = new AbortController();
+  #idle: PromiseWithResolvers<void> | undefined;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+    this.#queue = new RequestQueue(options.queueCapacity);
+  }
+
+  /** Takes a request in; it ends in `onResult` or `onRefused`, unless it is dropped by `clear`. */
+  submit(request: ExecuteRequest, tensors: readonly Tensor[]): void {
+    const { clock, onRefused } = this.#options;
+    const arrivedAt = clock.now();
+    try {
+      this.#queue.push(this.#admit(request, tensors, arrivedAt));
+    } catch (error) {
+      onRefused(request, asMeshError(error));
+      return;
+    }
+    this.#pump();
+    if (this.#queue.entries().some((entry) => entry.request === request)) {
+      void this.#expireAt(request);
+    }
+  }
+
+  /** Takes a waiting request out; work that has begun is finished. */
+  cancel(requestId: string): void {
+    const entry = this.#queue.remove(requestId);
+    if (entry === undefined) return;
+    this.#options.onRefused(
+      entry.request,
+      new MeshError('MESH_CANCELLED', 'The request was cancelled while it waited'),
+    );
+    this.#settleIdle();
+  }
+
+  /** Drops all waiting requests: whoever sent them is gone. */
+  clear(): void {
+    this.#queue.clear();
+    this.#settleIdle();
+  }
+
+  /** Resolves as soon as nothing waits and nothing runs. */
+  async idle(): Promise<void> {
+    if (this.#queue.length === 0 && this.#running.size === 0) return;
+    this.#idle ??= Promise.withResolvers<void>();
+    await this.#idle.promise;
+  }
+
+  /** How busy the worker is now. */
+  load(): Pick<Load, 'backlogMs' | 'waiting' | 'running'> {
+    const { engines, clock } = this.#options;
+    const waiting = this.#queue.length;
+    let running = 0;
+    let remainingMs = 0;
+    for (const batch of this.#running.values()) {
+      running += batch.requests;
+      remainingMs += Math.max(0, batch.endsAt - clock.now());
+    }
+    if (waiting === 0 && this.#running.size < engines.length) return { backlogMs: 0, waiting, running };
+    const queuedMs = this.#queue
+      .entries()
+      .reduce((sum, entry) => sum + this.#predictMs(entry.replica, entry.size), 0);
+    return { backlogMs: (queuedMs + remainingMs) / engines.length, waiting, running };
+  }
+
+  /** Stops the timers; what runs is the engines' to end. May be called twice. */
+  close(): void {
+    this.#closing.abort();
+    this.clear();
+  }
+
+  #admit(request: ExecuteRequest, tensors: readonly Tensor[], arrivedAt: number): QueuedRequest {
+    const spec = this.#options.ready(request);
+    if (spec === undefined) {
+      throw new MeshError(
+        'MESH_VARIANT_NOT_READY',
+        `Variant "${request.variant}" is not ready on this worker`,
+      );
+    }
+    checkSignature(tensors, spec.inputs);
+    const size = batchSizeOf(tensors, spec.isBatchable);
+    const { budgetMs, priority } = request;
+    const deadlineAt = arrivedAt + budgetMs;
+    return {
+      request,
+      tensors,
+      arrivedAt,
+      size,
+      deadlineAt,
+      priority,
+      replica: this.#batchKey(request, spec, tensors),
+    };
+  }
+
+  /** Requests with equal keys may share a batch: the same replica, and shapes that differ on axis 0 only. */
+  #batchKey(request: ExecuteRequest, spec: VariantSpec, tensors: readonly Tensor[]): string {
+    const own = spec.isBatchable
+      ? spec.inputs.map(({ name }) =>
+          tensors
+            .find((tensor) => tensor.name === name)
+            ?.shape.slice(1)
+            .join('x'),
+        )
+      : [request.requestId];
+    const key = `${replicaName(spec)} ${own.join(',')}`;
+    this.#specs.set(key, spec);
+    return key;
+  }
+
+  #predictMs(batchKey: string, size: number): number {
+    return this.#serviceMs(batchKey, size) ?? 0;
+  }
+
+  #serviceMs(batchKey: string, size: number): number | undefined {
+    const spec = this.#specs.get(batchKey);
+    return spec === undefined ? undefined : this.#options.measurements.serviceMs(spec, size);
+  }
+
+  #pump(): void {
+    const { engines, clock, maxBatch } = this.#options;
+    this.#refuseExpired(this.#queue.takeExpired(clock.now()));
+    for (const engine of engines) {
+      if (this.#queue.length === 0) break;
+      if (this.#running.has(engine)) continue;
+      const serviceMs = (key: string, size: number) => this.#serviceMs(key, size);
+      const { batch, expired } = this.#queue.take(clock.now(), { maxBatch, serviceMs });
+      this.#refuseExpired(expired);
+      if (batch.length > 0) void this.#run(engine, batch);
+    }
+    this.#settleIdle();
+  }
+
+  async #run(engine: Engine, batch: readonly QueuedRequest[]): Promise<void> {
+    const { clock, measurements, onResult, onRefused } = this.#options;
+    const [head] = batch;
+    const spec = head === undefined ? undefined : this.#specs.get(head.replica);
+    if (head === undefined || spec === undefined) return;
+    const sizes = batch.map((entry) => entry.size);
+    const batchSize = sizes.reduce((sum, size) => sum + size, 0);
+    const endsAt = clock.now() + this.#predictMs(head.replica, batchSize);
+    this.#running.set(engine, { endsAt, requests: batch.length });
+    try {
+      const inputs = joinTensors(batch.map((entry) => entry.tensors));
+      const { tensors, computeMs } = await engine.run(replicaName(spec), inputs);
+      measurements.add(spec, batchSize, computeMs);
+      const outputs = splitTensors(tensors, sizes);
+      const finishedAt = clock.now();
+      this.#running.delete(engine);
+      for (const [index, entry] of batch.entries()) {
+        // Everything that is not compute: waiting, joining, and the way to the thread and back.
+        const queueMs = Math.max(0, finishedAt - entry.arrivedAt - computeMs);
+        onResult(entry.request, outputs[index] ?? [], { queueMs, computeMs, batchSize });
+      }
+    } catch (error) {
+      this.#running.delete(engine);
+      for (const entry of batch) onRefused(entry.request, asMeshError(error));
+    }
+    if (this.#closing.signal.aborted) this.#settleIdle();
+    else this.#pump();
+  }
+
+  /** Refuses a waiting request the moment that it is too late, even while every slot is busy. */
+  async #expireAt({ requestId, budgetMs }: ExecuteRequest): Promise<void> {
+    const { clock } = this.#options;
+    try {
+      await clock.sleep(budgetMs, this.#closing.signal);
+    } catch {
+      return; // Closed: nothing waits any more.
+    }
+    const isWaiting = this.#queue.entries().some((entry) => entry.request.requestId === requestId);
+    if (!isWaiting) return;
+    this.#refuseExpired(this.#queue.takeExpired(clock.now()));
+    this.#settleIdle();
+  }
+
+  #refuseExpired(expired: readonly QueuedRequest[]): void {
+    for (const { request } of expired) {
+      const message = `The request could not start within its budget of ${request.budgetMs} ms`;
+      this.#options.onRefused(request, new MeshError('MESH_DEADLINE_EXCEEDED', message));
+    }
+  }
+
+  #settleIdle(): void {
+    if (this.#queue.length > 0 || this.#running.size > 0) return;
+    this.#specs.clear();
+    this.#idle?.resolve();
+    this.#idle = undefined;
+  }
+}
+
+function asMeshError(error: unknown): MeshError {
+  if (error instanceof MeshError) return error;
+  return new MeshError('MESH_EXECUTION_FAILED', String(error), { cause: error });
+}
