@@ -1,0 +1,32 @@
+import { InvalidArgumentError } from 'commander';
+
+/** A whole number from 0. */
+export function parseCount(text: string): number {
+  return wholeNumber(text, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** A whole number from 1. */
+export function parsePositive(text: string): number {
+  return wholeNumber(text, 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** A TCP port; 0 lets the system choose. */
+export function parsePort(text: string): number {
+  return wholeNumber(text, 0, 65_535);
+}
+
+/** A share from 0 to 1. */
+export function parseUnit(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1))
+    throw new InvalidArgumentError(`Expected a number from 0 to 1, got "${text}".`);
+  return value;
+}
+
+function wholeNumber(text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most) {
+    throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}, got "${text}".`);
+  }
+  return value;
+}

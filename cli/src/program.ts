@@ -1,0 +1,120 @@
+import { Command, Option } from 'commander';
+import { demo } from './commands/demo.ts';
+import { infer } from './commands/infer.ts';
+import { models } from './commands/models.ts';
+import { createTokenCommand } from './commands/token.ts';
+import { up } from './commands/up.ts';
+import { worker } from './commands/worker.ts';
+import { parseCount, parsePort, parsePositive, parseUnit } from './options.ts';
+
+/** The whole command line. Every command throws what went wrong; `run` turns that into an exit code. */
+export function createProgram(): Command {
+  const program = new Command('nearfar')
+    .description('A serving mesh for inference: every request runs where it is cheapest and still on time.')
+    .exitOverride()
+    .showHelpAfterError();
+
+  program
+    .command('up')
+    .description('start a coordinator with an embedded edge and local pool workers')
+    .addOption(
+      new Option('--port <number>', 'port to listen on').env('PORT').default(8787).argParser(parsePort),
+    )
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .addOption(stateOption())
+    .option('--manifest <file...>', 'tasks to serve (default: the sample tasks)')
+    .option('--pool-workers <count>', 'local pool worker processes', parseCount, 1)
+    .option('--edge-slots <count>', 'batches that the edge runs at the same time', parsePositive)
+    .option('--prices <file>', 'price book to use instead of the built-in one')
+    .option('--no-auth', 'answer callers without a token (workers always need one)')
+    .action(up);
+
+  program
+    .command('worker')
+    .description('join a mesh as a pool worker')
+    .requiredOption('--join <url>', 'the mesh, for example http://127.0.0.1:8787')
+    .addOption(
+      new Option('--token <token>', 'worker token (nearfar token create --role worker)').env('NEARFAR_TOKEN'),
+    )
+    .addOption(
+      new Option('--device <kind>', 'what to run on')
+        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
+        .default('auto'),
+    )
+    .option('--id <id>', "this worker's identity (default: made from the host name)")
+    .option('--slots <count>', 'batches that run at the same time', parsePositive)
+    .option('--usd-per-hour <price>', "what this worker costs (default: the mesh's price book)", Number)
+    .action(worker);
+
+  program
+    .command('infer')
+    .description('ask the mesh about one file')
+    .argument('<task>')
+    .requiredOption('--file <file>', 'a picture (.png, .jpg), or JSON with inputs')
+    .option('--slo-ms <ms>', 'soft deadline in milliseconds', Number)
+    .option('--min-accuracy <share>', 'lowest accuracy that will do, 0 to 1', parseUnit)
+    .option('--max-cost-usd <usd>', 'bound on the cost of this request', Number)
+    .addOption(
+      new Option('--privacy <rule>', 'where the payload may go').choices(['any', 'no_pool', 'local_only']),
+    )
+    .option('--explain', 'show every candidate and why it was not taken')
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(infer);
+
+  program
+    .command('models')
+    .description('list tasks and their variants')
+    .argument('[task]')
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(models);
+
+  const token = program.command('token').description('make access tokens');
+  token
+    .command('create')
+    .description('print a signed token')
+    .addOption(
+      new Option('--role <role>', 'what it allows')
+        .choices(['client', 'worker', 'admin'])
+        .makeOptionMandatory(),
+    )
+    .option('--subject <name>', 'whom it is for', 'cli')
+    .option('--expires-in <hours>', 'lifetime in hours', parsePositive, 720)
+    .option('--json', 'print only JSON')
+    .addOption(stateOption())
+    .action(createTokenCommand);
+
+  program
+    .command('demo')
+    .description('run a real browser, HTTP callers and a pool worker against a mesh for about 30 seconds')
+    .option('--seconds <count>', 'how long the callers call', parsePositive, 30)
+    .option(
+      '--data <directory>',
+      'folder with mnist/ and fashion-mnist/ in IDX form (default: where it is found)',
+    )
+    .option('--json', 'print only JSON')
+    .action(demo);
+
+  return program;
+}
+
+function stateOption(): Option {
+  return new Option('--state <directory>', 'where secret, registry, profiles and accounts are kept')
+    .env('NEARFAR_STATE')
+    .default('.nearfar');
+}
+
+function urlOption(): Option {
+  return new Option('--url <url>', 'the mesh').env('NEARFAR_URL').default('http://127.0.0.1:8787');
+}
+
+function tokenOption(): Option {
+  return new Option('--token <token>', 'client token (default: one made with the local secret)').env(
+    'NEARFAR_TOKEN',
+  );
+}
