@@ -1,31 +1,5 @@
-import type {
-  Blocker,
-  Decision,
-  JudgedOption,
-  LatencyParts,
-  NearestFeasible,
-  Reason,
-  RequestSpec,
-} from '@nearfar/core';
-import { toUsd } from '@nearfar/core';
-import { MeshError } from '@nearfar/protocol';
-
-/** A candidate with its numbers, as `GET /v1/decisions/{id}` shows it. */
-export interface CandidateRecord {
-  readonly variant: string;
-  readonly tier: 'browser' | 'edge' | 'pool';
-  readonly worker: string;
-  readonly deviceClass: string;
-  readonly accuracy: number;
-  readonly parts: LatencyParts;
-  readonly predictedMs: number;
-  readonly tailMs: number;
-  readonly onTimeProbability: number;
-  readonly costUsd: number;
-  readonly worstCostUsd: number;
-  readonly verdict: 'chosen' | 'feasible' | 'infeasible';
-  readonly reasons: readonly (Reason | Blocker)[];
-}
+import { type Decision, explainCandidates, type NearestFeasible, type RequestSpec } from '@nearfar/core';
+import { type Candidate, MeshError } from '@nearfar/protocol';
 
 /** What was chosen, or why nothing was. */
 export type ChoiceRecord =
@@ -66,7 +40,7 @@ export interface DecisionRecord {
   readonly task: string;
   readonly spec: Partial<RequestSpec>;
   readonly choice: ChoiceRecord;
-  readonly candidates: readonly CandidateRecord[];
+  readonly candidates: readonly Candidate[];
   readonly attempts: readonly AttemptRecord[];
   readonly outcome?: OutcomeRecord;
 }
@@ -118,7 +92,6 @@ export class DecisionLog {
 /** A decision of core as a record. */
 export function describeDecision(decision: Decision): Pick<DecisionRecord, 'choice' | 'candidates'> {
   const { choice } = decision;
-  const chosen = choice.kind === 'refused' ? undefined : choice.chosen;
   return {
     choice:
       choice.kind === 'refused'
@@ -130,25 +103,6 @@ export function describeDecision(decision: Decision): Pick<DecisionRecord, 'choi
             worker: choice.chosen.option.worker,
             predictedMs: choice.chosen.predictedMs,
           },
-    candidates: decision.candidates.map((candidate) => describeCandidate(candidate, candidate === chosen)),
-  };
-}
-
-function describeCandidate(candidate: JudgedOption, isChosen: boolean): CandidateRecord {
-  const { option, predictedMs, tailMs, onTimeProbability, reasons } = candidate;
-  return {
-    variant: option.variant,
-    tier: option.tier,
-    worker: option.worker,
-    deviceClass: option.deviceClass,
-    accuracy: option.accuracy,
-    parts: option.parts,
-    predictedMs,
-    tailMs,
-    onTimeProbability,
-    costUsd: toUsd(option.costPicoUsd),
-    worstCostUsd: toUsd(option.worstCostPicoUsd),
-    verdict: isChosen ? 'chosen' : reasons.length === 0 ? 'feasible' : 'infeasible',
-    reasons,
+    candidates: explainCandidates(decision),
   };
 }

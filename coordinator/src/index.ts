@@ -13,7 +13,6 @@ export {
 } from './coordinator.ts';
 export type {
   AttemptRecord,
-  CandidateRecord,
   ChoiceRecord,
   DecisionRecord,
   OutcomeRecord,

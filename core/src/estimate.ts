@@ -1,7 +1,7 @@
 import type { Lease, Moments, VariantSpec } from '@nearfar/protocol';
 import { browserCostPicoUsd } from './cost.ts';
 import { sumMoments, ZERO } from './distribution.ts';
-import { widen } from './profile.ts';
+import { blend, type ServiceTime, widen } from './profile.ts';
 
 /** A predicted latency, kept in parts so that it recombines for another tier. */
 export interface LatencyParts {
@@ -70,11 +70,11 @@ export function totalLatency(parts: LatencyParts): Moments {
 /** A page's own view of itself, for a decision in the page. */
 export interface PageView {
   readonly deviceClass: string;
-  /** Variants that passed the self-test here and are warm, with the page's own measurements of them. */
+  /** Variants that passed the self-test here and are warm, with what the page itself measured of one input. */
   readonly ready: readonly {
     readonly spec: VariantSpec;
-    readonly compute: Moments;
-    readonly samples: number;
+    readonly measured: ServiceTime;
+    /** Bytes of the runtime that it needs, as downloaded. */
     readonly runtimeBytes: number;
   }[];
   /** Wait in the page's own queue, in milliseconds. */
@@ -87,25 +87,55 @@ export interface PageView {
 /** Name of the page in decisions; there is one page a caller. */
 export const PAGE_WORKER = 'page';
 
+/** What a page asks of its options. */
+export interface PageRequest {
+  /** Inputs along the batch axis. */
+  readonly rows: number;
+  readonly payloadBytes: number;
+}
+
 /**
  * The options of a page that holds a lease: what it can run itself, and what the mesh offered, seen over the page's
- * own network.
+ * own network. A variant that the page has run only a few times is predicted with the help of its device class.
+ *
+ * Leases and pages know the time of one input; a request with more is taken to need that time for each, which is
+ * right on CPUs and careful on GPUs.
  */
-export function optionsUnderLease(lease: Lease, page: PageView, payloadBytes: number): Option[] {
-  const local = page.ready.map(({ spec, compute, samples, runtimeBytes }) => {
+export function optionsUnderLease(
+  lease: Lease,
+  page: PageView,
+  { rows, payloadBytes }: PageRequest,
+): Option[] {
+  const local = page.ready.map(({ spec, measured, runtimeBytes }) => {
+    const known = lease.profiles.find(
+      ({ variant, revision }) => variant === spec.variant && revision === spec.revision,
+    );
+    const { compute, samples } = blend(measured, known);
+    const service = repeat(widen(compute, samples), rows);
     const weightBytes = spec.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, runtimeBytes);
-    const costPicoUsd = browserCostPicoUsd(lease.prices, compute.meanMs, weightBytes);
-    return browserOption(spec, page, widen(compute, samples), costPicoUsd);
+    return browserOption(spec, page, service, browserCostPicoUsd(lease.prices, service.meanMs, weightBytes));
   });
   const network = networkTime(page.network, payloadBytes);
   const remote = lease.remote.map(
     ({ link, wait, compute, ...facts }): Option => ({
       ...facts,
-      parts: { network: sumMoments([network, link]), queue: wait, compute, load: ZERO },
+      costPicoUsd: facts.costPicoUsd * rows,
+      worstCostPicoUsd: facts.worstCostPicoUsd * rows,
+      parts: {
+        network: sumMoments([network, link]),
+        queue: wait,
+        compute: repeat(compute, rows),
+        load: ZERO,
+      },
       blockers: [],
     }),
   );
   return [...local, ...remote];
+}
+
+/** The time of `times` runs whose times go together: a slow device is slow in each of them. */
+function repeat({ meanMs, varianceMs2 }: Moments, times: number): Moments {
+  return { meanMs: meanMs * times, varianceMs2: varianceMs2 * times * times };
 }
 
 /** The option of running a variant in the caller's own page. */

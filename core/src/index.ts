@@ -43,9 +43,16 @@ export {
   type Option,
   optionsUnderLease,
   PAGE_WORKER,
+  type PageRequest,
   type PageView,
   totalLatency,
 } from './estimate.ts';
+export { explainCandidates } from './explain.ts';
+export {
+  checkGolden,
+  type GoldenCase,
+  parseGolden,
+} from './golden.ts';
 export {
   imageToTensor,
   type Pixels,
@@ -70,6 +77,7 @@ export type {
   RegistryStore,
 } from './ports/stores.ts';
 export {
+  blend,
   MAX_REPORTERS,
   MIN_SAMPLES,
   ProfileBook,

@@ -185,6 +185,23 @@ export function widen(compute: Moments, samples: number): Moments {
   return { meanMs: compute.meanMs, varianceMs2: Math.max(compute.varianceMs2 * (1 + 1 / count), floor) };
 }
 
+/**
+ * What a device is predicted to take, from its own measurements and those of its class: pooled moments, in which the
+ * class weighs as much as the samples that the device still lacks to `MIN_SAMPLES`. A device that has run nothing is
+ * predicted by its class, one that has run enough by itself.
+ */
+export function blend(own: ServiceTime, known: ServiceTime | undefined): ServiceTime {
+  const lent = Math.min(known?.samples ?? 0, Math.max(0, MIN_SAMPLES - own.samples));
+  if (known === undefined || lent === 0) return own;
+  const samples = own.samples + lent;
+  const mix = (a: number, b: number) => (own.samples * a + lent * b) / samples;
+  const meanMs = mix(own.compute.meanMs, known.compute.meanMs);
+  // Variance about the common mean: E[x²] − mean².
+  const square = ({ meanMs: mean, varianceMs2 }: Moments) => varianceMs2 + mean * mean;
+  const varianceMs2 = Math.max(0, mix(square(own.compute), square(known.compute)) - meanMs * meanMs);
+  return { compute: { meanMs, varianceMs2 }, samples };
+}
+
 function serviceOf(profile: BatchProfile): ServiceTime {
   profile.service ??= summarise(mergedSketch([...profile.reports.values()]));
   return profile.service;

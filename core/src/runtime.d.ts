@@ -1,7 +1,14 @@
 /*
- * The only ambient type of `core`: its ports take an abort signal. `core` is compiled without DOM and
- * without Node types; each user brings the declaration of its own runtime.
+ * The few globals of every JavaScript runtime that `core` uses: its ports take an abort signal, golden files hold
+ * base64. `core` is compiled without DOM and without Node types; each user brings the declarations of its own runtime.
  */
+
+declare function atob(base64: string): string;
+
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean });
+  decode(input?: ArrayBufferView | ArrayBufferLike): string;
+}
 
 interface AbortSignal {
   readonly aborted: boolean;

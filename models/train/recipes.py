@@ -16,8 +16,8 @@ class Recipe:
 RECIPES = {
     ("digits", "tiny"): Recipe(epochs=20, peak_rate=0.1),
     ("digits", "small"): Recipe(epochs=10, peak_rate=0.1),
-    ("digits", "large"): Recipe(epochs=3, peak_rate=0.1),
+    ("digits", "large"): Recipe(epochs=6, peak_rate=0.1),
     ("fashion", "tiny"): Recipe(epochs=40, peak_rate=0.1),
     ("fashion", "small"): Recipe(epochs=20, peak_rate=0.1),
-    ("fashion", "large"): Recipe(epochs=9, peak_rate=0.1),
+    ("fashion", "large"): Recipe(epochs=16, peak_rate=0.1),
 }

@@ -63,6 +63,8 @@ export {
   manifestSchema,
 } from './manifest.ts';
 export {
+  type Candidate,
+  candidateSchema,
   deviceReportSchema,
   type Lease,
   type LeasedOption,

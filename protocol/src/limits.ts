@@ -27,6 +27,8 @@ export const LIMITS = {
   defaultSloTarget: 0.99,
   /** Most items in one outcomes report. */
   maxOutcomes: 256,
+  /** Most candidates that a page may list with one outcome. */
+  maxCandidates: 128,
   /** Longest time for which a page may decide by itself. */
   maxLeaseTtlMs: 30_000,
   /** Most requests that wait in one worker. */

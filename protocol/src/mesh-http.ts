@@ -112,6 +112,41 @@ export const placementResponseSchema = v.object({
 });
 export type PlacementResponse = v.InferOutput<typeof placementResponseSchema>;
 
+/** A latency in parts, as an explanation shows it. */
+const partsSchema = v.object({
+  network: momentsSchema,
+  queue: momentsSchema,
+  compute: momentsSchema,
+  load: momentsSchema,
+});
+
+/** A candidate of a decision with its numbers and why it was not taken: one line of an explanation. */
+export const candidateSchema = v.object({
+  variant: nameSchema,
+  tier: tierSchema,
+  worker: v.pipe(v.string(), v.maxLength(128)),
+  deviceClass: deviceClassSchema,
+  accuracy: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  parts: partsSchema,
+  /** Predicted mean of the whole latency. */
+  predictedMs: v.pipe(v.number(), v.minValue(0)),
+  /** Latency that a share `slo_target` of requests stays below; null = without bound. */
+  tailMs: v.nullable(v.pipe(v.number(), v.minValue(0))),
+  /** P(latency ≤ deadline), 0 to 1. */
+  onTimeProbability: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  costUsd: v.pipe(v.number(), v.minValue(0)),
+  worstCostUsd: v.pipe(v.number(), v.minValue(0)),
+  verdict: v.picklist(['chosen', 'feasible', 'infeasible']),
+  /** Why it is not feasible; empty when it is. */
+  reasons: v.pipe(
+    v.array(
+      v.object({ code: v.pipe(v.string(), v.maxLength(64)), message: v.pipe(v.string(), v.maxLength(1024)) }),
+    ),
+    v.maxLength(16),
+  ),
+});
+export type Candidate = v.InferOutput<typeof candidateSchema>;
+
 /** One finished request of a page. It never holds a payload. */
 export const outcomeSchema = v.object({
   task: nameSchema,
@@ -128,6 +163,8 @@ export const outcomeSchema = v.object({
   totalMs: milliseconds,
   queueMs: v.optional(milliseconds),
   computeMs: v.optional(milliseconds),
+  /** What the page weighed, where its caller asked it to explain. */
+  candidates: v.optional(v.pipe(v.array(candidateSchema), v.maxLength(LIMITS.maxCandidates)), []),
 });
 export type Outcome = v.InferOutput<typeof outcomeSchema>;
 

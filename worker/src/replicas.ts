@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '@nearfar/core';
+import { type Clock, checkGolden, parseGolden } from '@nearfar/core';
 import {
   type Artifact,
   DATATYPE_BYTES,
@@ -9,9 +9,9 @@ import {
   type TensorSignature,
   type VariantSpec,
 } from '@nearfar/protocol';
+import { joinTensors } from './batch-tensors.ts';
 import type { Engine } from './engine.ts';
 import type { LoadedSession, ThreadTensor } from './engine-messages.ts';
-import { checkGolden, parseGolden } from './golden.ts';
 import type { Log } from './log.ts';
 import { type Measurements, type ReplicaKey, replicaName } from './measurements.ts';
 
@@ -130,8 +130,8 @@ export class ReplicaSet {
     }
     const loadMs = clock.now() - startedAt;
     if (spec.golden !== undefined) {
-      const golden = parseGolden(await this.#download(spec.golden), spec, spec.golden);
-      const { tensors } = await first.run(name, golden.inputs);
+      const golden = parseGolden(await this.#download(spec.golden), spec);
+      const { tensors } = await first.run(name, joinTensors([golden.inputs]));
       checkGolden(golden, tensors, spec.tolerance);
     }
     measurements.setFootprint(spec, loadMs, memoryBytes);

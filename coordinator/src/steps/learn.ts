@@ -64,7 +64,7 @@ export async function learnOutcomes(
           worker: 'page',
           predictedMs: outcome.predictedMs,
         },
-        candidates: [],
+        candidates: outcome.candidates,
         attempts: [{ variant: variant.variant, worker: 'page' }],
       });
     }

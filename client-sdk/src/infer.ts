@@ -1,0 +1,259 @@
+import {
+  classify,
+  type Decision,
+  decide,
+  explainCandidates,
+  type JudgedOption,
+  optionsUnderLease,
+  type RequestSpec,
+  resolveSpec,
+  toUsd,
+} from '@nearfar/core';
+import {
+  checkSignature,
+  type Lease,
+  MeshError,
+  type Parameters,
+  parametersSchema,
+  parseOrThrow,
+  type TaskInfo,
+  type Tensor,
+  type Tier,
+} from '@nearfar/protocol';
+import type { Api } from './api.ts';
+import type { Device } from './device.ts';
+import type { Emit } from './events.ts';
+import type { Leases } from './lease.ts';
+import type { NetworkMeter } from './network.ts';
+import type { OutcomeReporter } from './outcomes.ts';
+import { isSaving } from './page-state.ts';
+import { inferRemotely } from './remote.ts';
+import type { Answer, AnswerPlacement, InferOptions } from './types.ts';
+
+/** What answering needs. */
+export interface InferParts {
+  readonly api: Api;
+  readonly device: Device;
+  readonly leases: Leases;
+  readonly network: NetworkMeter;
+  readonly outcomes: OutcomeReporter;
+  readonly emit: Emit;
+  readonly now: () => number;
+}
+
+/** A request whose task, demands and inputs hold. */
+export interface PageRequest {
+  readonly task: TaskInfo;
+  readonly inputs: readonly Tensor[];
+  /** Inputs along the batch axis. */
+  readonly rows: number;
+  readonly parameters: Parameters;
+  readonly spec: RequestSpec;
+  readonly startedAt: number;
+  readonly signal: AbortSignal;
+}
+
+/** A request with what this page decided about it. */
+interface Decided extends PageRequest {
+  readonly lease: Lease;
+  readonly decision: Decision;
+}
+
+/** The flat parameters of the protocol. @throws MeshError `MESH_BAD_PARAMETER`. */
+export function parametersOf(options: InferOptions): Parameters {
+  const { sloMs, sloTarget, minAccuracy, maxCostUsd, prefer, privacy, model, priority, timeoutMs } = options;
+  const named = {
+    slo_ms: sloMs,
+    slo_target: sloTarget,
+    min_accuracy: minAccuracy,
+    max_cost_usd: maxCostUsd,
+    prefer,
+    privacy,
+    model,
+    priority,
+    timeout: timeoutMs === undefined ? undefined : Math.round(timeoutMs * 1_000),
+    on_infeasible: options.onInfeasible,
+    explain: options.explain,
+  };
+  const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
+  return parseOrThrow(parametersSchema, given, 'MESH_BAD_PARAMETER', 'options');
+}
+
+/** The demands with every default filled in. */
+export function specOf(task: TaskInfo, parameters: Parameters): RequestSpec {
+  return resolveSpec(parameters, task.defaults);
+}
+
+/** Checks the inputs; gives how many there are along the batch axis. @throws MeshError `MESH_BAD_TENSOR`. */
+export function countRows(task: TaskInfo, inputs: readonly Tensor[]): number {
+  const [variant] = task.variants;
+  if (variant === undefined) throw new MeshError('MESH_NO_CAPACITY', `Task "${task.task}" has no variants`);
+  checkSignature(inputs, variant.inputs);
+  return variant.isBatchable ? (inputs[0]?.shape[0] ?? 1) : 1;
+}
+
+/**
+ * Decides in this page, under a lease and by the same policy as the mesh, and answers. A tier that fails is followed
+ * by the other one, as far as the demands allow.
+ */
+export async function inferDecided(parts: InferParts, request: PageRequest): Promise<Answer> {
+  const decided = await decideInPage(parts, request);
+  const { choice } = decided.decision;
+  if (choice.kind === 'refused') throw refusal(parts.device, decided, choice);
+  const { chosen } = choice;
+  const fallback = chosen.option.tier === 'browser' ? undefined : localFallback(decided.decision);
+  try {
+    return chosen.option.tier === 'browser'
+      ? await runHere(parts, decided, chosen)
+      : await runRemotely(parts, decided, chosen.predictedMs);
+  } catch (error) {
+    const { signal, spec, task } = decided;
+    if (signal.aborted) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    const failover = (from: Tier) => parts.emit('failover', { task: task.task, from, reason });
+    if (chosen.option.tier === 'browser') {
+      if (spec.privacy === 'local_only') throw error;
+      failover('browser');
+      return await runRemotely(parts, decided, undefined);
+    }
+    if (fallback === undefined || !isWorthAnotherTier(error)) throw error;
+    failover(chosen.option.tier);
+    return await runHere(parts, decided, fallback);
+  }
+}
+
+async function decideInPage(parts: InferParts, request: PageRequest): Promise<Decided> {
+  const { device, leases, network, now } = parts;
+  const { task, inputs, rows, spec, startedAt, signal } = request;
+  const payloadBytes = inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  const lease = await leases.get(task.task, payloadBytes, signal);
+  // A hidden page asks not to be used, but a payload that may go nowhere else is its own wish.
+  const view = device.view(task.task, spec.privacy !== 'local_only' && isSaving());
+  const options = optionsUnderLease(lease, { ...view, network: network.path }, { rows, payloadBytes });
+  return { ...request, lease, decision: decide(spec, options, now() - startedAt) };
+}
+
+async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption): Promise<Answer> {
+  const { device, now } = parts;
+  const { task, spec, inputs, startedAt, signal } = decided;
+  const { option } = judged;
+  const decisionId = crypto.randomUUID();
+  const report = (status: 'ok' | 'failed' | 'cancelled', queueMs?: number, computeMs?: number) =>
+    parts.outcomes.add({
+      task: task.task,
+      variant: option.variant,
+      revision: option.revision,
+      tier: 'browser',
+      deviceClass: option.deviceClass,
+      leaseId: decided.lease.id,
+      decisionId,
+      privacy: spec.privacy,
+      status,
+      sloMs: spec.sloMs,
+      predictedMs: judged.predictedMs,
+      totalMs: now() - startedAt,
+      ...(queueMs !== undefined && { queueMs }),
+      ...(computeMs !== undefined && { computeMs }),
+      candidates: spec.explain ? explainCandidates(decided.decision) : [],
+    });
+  try {
+    const { outputs, queueMs, computeMs } = await device.run(task.task, option.variant, inputs, signal);
+    const clientMs = now() - startedAt;
+    report('ok', queueMs, computeMs);
+    return answer(parts, decided, outputs, {
+      tier: 'browser',
+      variant: option.variant,
+      worker: option.worker,
+      accuracy: option.accuracy,
+      predictedMs: judged.predictedMs,
+      totalMs: clientMs,
+      clientMs,
+      costUsd: toUsd(option.costPicoUsd),
+      sloMet: clientMs <= spec.sloMs,
+      decisionId,
+    });
+  } catch (error) {
+    report(signal.aborted ? 'cancelled' : 'failed');
+    throw error;
+  }
+}
+
+/** @param predictedMs what this page predicted; absent when it had not chosen the mesh. */
+async function runRemotely(
+  parts: InferParts,
+  decided: Decided,
+  predictedMs: number | undefined,
+): Promise<Answer> {
+  const { api, network, now } = parts;
+  const { task, spec, inputs, parameters, startedAt, signal } = decided;
+  const roundTripMs = network.path.rtt.meanMs;
+  // The mesh's own deadline ends at its socket: what the way there and back takes is ours to leave over.
+  const sloMs = Math.max(1, spec.sloMs - (now() - startedAt) - roundTripMs);
+  const sentAt = now();
+  const { outputs, facts } = await inferRemotely(
+    api,
+    task.task,
+    inputs,
+    { ...parameters, slo_ms: sloMs, explain: false },
+    signal,
+  );
+  const endedAt = now();
+  network.add(endedAt - sentAt - facts.total_ms);
+  const clientMs = endedAt - startedAt;
+  return answer(parts, decided, outputs, {
+    tier: facts.tier,
+    variant: facts.variant,
+    worker: facts.worker,
+    accuracy: facts.accuracy,
+    predictedMs: predictedMs ?? sentAt - startedAt + roundTripMs + facts.predicted_ms,
+    totalMs: facts.total_ms,
+    clientMs,
+    costUsd: facts.cost_usd,
+    sloMet: clientMs <= spec.sloMs,
+    decisionId: facts.decision_id,
+  });
+}
+
+function answer(
+  parts: InferParts,
+  { task, rows, spec, decision }: Decided,
+  outputs: readonly Tensor[],
+  placement: AnswerPlacement,
+): Answer {
+  parts.emit('outcome', { ...placement, task: task.task });
+  const rule = rows === 1 ? task.postprocess : undefined;
+  return {
+    predictions: rule === undefined ? [] : classify(outputs, rule, task.labels),
+    outputs,
+    placement,
+    ...(spec.explain && { explanation: explainCandidates(decision) }),
+  };
+}
+
+/** The best place in this page for a request whose first place is remote: one that breaks nothing but the deadline. */
+function localFallback({ candidates }: Decision): JudgedOption | undefined {
+  return candidates
+    .filter(
+      ({ option, reasons }) =>
+        option.tier === 'browser' && reasons.every((reason) => reason.code === 'too-slow'),
+    )
+    .sort((a, b) => b.onTimeProbability - a.onTimeProbability)[0];
+}
+
+/** Whether the mesh failed in a way that says nothing against the request itself. */
+function isWorthAnotherTier(error: unknown): boolean {
+  return error instanceof MeshError && error.retryable;
+}
+
+function refusal(
+  device: Device,
+  { task, spec, decision }: Decided,
+  { message, nearest }: Extract<Decision['choice'], { kind: 'refused' }>,
+): MeshError {
+  const unavailable = device.unavailable.filter((entry) => entry.task === task.task);
+  const details = { nearest, ...(unavailable.length > 0 && { unavailable }) };
+  if (decision.candidates.length === 0 && spec.privacy !== 'local_only') {
+    return new MeshError('MESH_NO_CAPACITY', message, { details, retryAfterSeconds: 1 });
+  }
+  return new MeshError('MESH_NO_FEASIBLE_PLACEMENT', message, { details });
+}

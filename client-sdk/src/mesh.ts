@@ -1,0 +1,240 @@
+import { MeshError, type TaskInfo } from '@nearfar/protocol';
+import { createApi } from './api.ts';
+import { ArtifactCache } from './artifact-cache.ts';
+import { openByteStore } from './byte-store.ts';
+import { probe } from './capability.ts';
+import { Device } from './device.ts';
+import { EngineHost } from './engine/engine-host.ts';
+import { createEmit, type Emit } from './events.ts';
+import { countRows, type InferParts, inferDecided, parametersOf, specOf } from './infer.ts';
+import { Leases } from './lease.ts';
+import { NetworkMeter } from './network.ts';
+import { OutcomeReporter } from './outcomes.ts';
+import { isSaving, onLeave } from './page-state.ts';
+import { toTensors } from './picture.ts';
+import { prepareTask } from './prepare.ts';
+import { abortable, SharedCalls } from './shared-calls.ts';
+import { TaskCatalog } from './task-catalog.ts';
+import type {
+  Answer,
+  DeviceInfo,
+  EngineName,
+  InferOptions,
+  Mesh,
+  MeshInput,
+  MeshOptions,
+  MeshStatus,
+  PrepareOptions,
+  PrepareProgress,
+  ReadyVariant,
+} from './types.ts';
+
+const DEFAULT_ENGINES: readonly EngineName[] = ['tfjs-webgpu', 'ort-wasm'];
+/** Larger variants stay on the mesh: few pages would pay their download back. */
+const DEFAULT_MAX_VARIANT_BYTES = 2_000_000;
+
+/**
+ * A page's way into the mesh: each request runs in the page, at the edge or in the pool, as the page decides under its
+ * lease by the same policy as the coordinator. Nothing is downloaded before the first call.
+ */
+export function createMesh(options: MeshOptions): Mesh {
+  return new PageMesh(options);
+}
+
+class PageMesh implements Mesh {
+  readonly #events = new EventTarget();
+  readonly #emit: Emit = createEmit(this.#events);
+  readonly #closing = new AbortController();
+  readonly #engines: readonly EngineName[];
+  readonly #catalog: TaskCatalog;
+  readonly #cache: ArtifactCache;
+  readonly #device: Device;
+  readonly #pictures: EngineHost;
+  readonly #leases: Leases;
+  readonly #outcomes: OutcomeReporter;
+  readonly #inferParts: InferParts;
+  readonly #preparations = new SharedCalls<void, PrepareProgress>();
+  readonly #stopWatching: () => void;
+  #probing: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: MeshOptions) {
+    const now = () => performance.now();
+    const createWorker = options.createWorker ?? createEngineWorker;
+    const { assetBase } = options;
+    const network = new NetworkMeter();
+    this.#engines = options.engines ?? DEFAULT_ENGINES;
+    const api = createApi(options.endpoint, options.token ?? '');
+    this.#catalog = new TaskCatalog(api);
+    this.#cache = new ArtifactCache({
+      api,
+      openStore: () => openByteStore(() => Date.now()),
+      onMemoryOnly: (reason) => this.#emit('cache', { reason }),
+    });
+    this.#device = new Device({
+      now,
+      createWorker,
+      assetBase,
+      onChange: () => this.#deviceChanged(),
+    });
+    this.#pictures = new EngineHost({ createWorker, now });
+    this.#leases = new Leases({ api, network, now, report: (task) => this.#report(task) });
+    this.#outcomes = new OutcomeReporter(api, () => this.#device.takeReports());
+    this.#inferParts = {
+      api,
+      device: this.#device,
+      leases: this.#leases,
+      network,
+      outcomes: this.#outcomes,
+      emit: this.#emit,
+      now,
+    };
+    this.#stopWatching = onLeave(() => void this.#outcomes.flush(true));
+  }
+
+  async prepare(taskName: string, options: PrepareOptions = {}): Promise<readonly ReadyVariant[]> {
+    const signal = this.#signalOf(options.signal);
+    signal.throwIfAborted();
+    const maxVariantBytes = options.maxVariantBytes ?? DEFAULT_MAX_VARIANT_BYTES;
+    await this.#preparations.join(
+      `${taskName} ${maxVariantBytes}`,
+      { signal, onUpdate: options.onProgress },
+      (shared, update) => this.#prepare(taskName, maxVariantBytes, shared, update),
+    );
+    return this.#device.ready.filter((variant) => variant.task === taskName);
+  }
+
+  async infer(taskName: string, input: MeshInput, options: InferOptions = {}): Promise<Answer> {
+    const startedAt = this.#inferParts.now();
+    const parameters = parametersOf(options);
+    const limit = new AbortController();
+    const signal = AbortSignal.any([this.#signalOf(options.signal), limit.signal]);
+    signal.throwIfAborted();
+    const task = await abortable(this.#catalog.get(taskName, signal), signal);
+    const spec = specOf(task, parameters);
+    const timer = setTimeout(
+      () => limit.abort(timeLimitError(spec.timeoutMs)),
+      spec.timeoutMs - (this.#inferParts.now() - startedAt),
+    );
+    try {
+      const inputs = await abortable(toTensors(input, task.preprocess, this.#pictures, signal), signal);
+      const rows = countRows(task, inputs);
+      // A payload that may not leave waits for its own device, as long as its time limit lets it.
+      if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, signal);
+      const request = { task, inputs, rows, parameters, spec, startedAt, signal };
+      return await abortable(inferDecided(this.#inferParts, request), signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  status(): MeshStatus {
+    const { ready, unavailable } = this.#device;
+    const cache = this.#cache.isMemoryOnly ? 'memory' : 'persistent';
+    return { device: this.#deviceInfo(), ready, unavailable, cache };
+  }
+
+  addEventListener(
+    type: string,
+    listener: (event: CustomEvent) => void,
+    options?: AddEventListenerOptions,
+  ): void {
+    this.#events.addEventListener(type, listener as EventListener, options);
+  }
+
+  removeEventListener(type: string, listener: (event: CustomEvent) => void): void {
+    this.#events.removeEventListener(type, listener as EventListener);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopWatching();
+    this.#closing.abort(new MeshError('MESH_CANCELLED', 'The mesh is closed'));
+    const reported = this.#outcomes.flush();
+    this.#device.close();
+    this.#pictures.close();
+    await Promise.all([reported, this.#cache.close()]);
+  }
+
+  async #prepare(
+    taskName: string,
+    maxVariantBytes: number,
+    signal: AbortSignal,
+    update: (progress: PrepareProgress) => void,
+  ): Promise<void> {
+    const [task] = await Promise.all([this.#catalog.refresh(taskName, signal), this.#probe()]);
+    const { profiles } = await this.#leases.get(taskName, 0, signal);
+    const knownSamples = ({ variant, revision }: { variant: string; revision: number }) =>
+      profiles.find((known) => known.variant === variant && known.revision === revision)?.samples ?? 0;
+    await prepareTask(
+      {
+        device: this.#device,
+        cache: this.#cache,
+        engines: this.#engines,
+        maxVariantBytes,
+        knownSamples,
+        signal,
+        update: (progress) => {
+          update(progress);
+          this.#emit('progress', progress);
+        },
+      },
+      task,
+    );
+    this.#outcomes.schedule();
+  }
+
+  /** Waits for a preparation unless something is ready; one that fails shows in the decision, with its reasons. */
+  async #prepareIfNeeded(task: TaskInfo, signal: AbortSignal): Promise<void> {
+    if (this.#device.ready.some((variant) => variant.task === task.task)) return;
+    try {
+      await this.prepare(task.task, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof MeshError) || error.code !== 'MESH_DEVICE_UNAVAILABLE') throw error;
+    }
+  }
+
+  #probe(): Promise<void> {
+    this.#probing ??= probe(navigator).then((capability) => {
+      this.#device.capability = capability;
+    });
+    return this.#probing;
+  }
+
+  #report(task: string) {
+    const { deviceClass, backlogMs, isSaving: asksToRest, ready } = this.#device.view(task, isSaving());
+    if (this.#device.capability === undefined) return undefined;
+    const variants = ready.map(({ spec: { variant, revision } }) => ({ variant, revision }));
+    return { deviceClass, ready: variants, backlogMs, isSaving: asksToRest };
+  }
+
+  #deviceInfo(): DeviceInfo | undefined {
+    const { capability, deviceClass } = this.#device;
+    if (capability === undefined || deviceClass === undefined) return undefined;
+    return { deviceClass, webgpu: capability.description };
+  }
+
+  #deviceChanged(): void {
+    const info = this.#deviceInfo();
+    if (info !== undefined) this.#emit('device', info);
+  }
+
+  /** Aborts with the caller's signal or when the mesh is closed. */
+  #signalOf(signal: AbortSignal | undefined): AbortSignal {
+    const closing = this.#closing.signal;
+    return signal === undefined ? closing : AbortSignal.any([signal, closing]);
+  }
+}
+
+function createEngineWorker(): Worker {
+  return new Worker(new URL('./engine/engine-worker.ts', import.meta.url), { type: 'module' });
+}
+
+function timeLimitError(timeoutMs: number): MeshError {
+  return new MeshError('MESH_DEADLINE_EXCEEDED', `No answer within the time limit of ${timeoutMs} ms`);
+}

@@ -1,0 +1,103 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createToken } from '@nearfar/coordinator';
+import { startEdge } from '@nearfar/edge';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { CHROMIUM_FLAGS } from '../../cli/bin/find-chromium.js';
+import { describeWithChromium } from '../support/chromium.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+describeWithChromium('the pages on a real mesh', (executablePath) => {
+  let stateDirectory: string;
+  let edge: Awaited<ReturnType<typeof startEdge>>;
+  let browser: Browser;
+  let token: string;
+
+  beforeAll(async () => {
+    stateDirectory = await mkdtemp(join(tmpdir(), 'nearfar-pages-'));
+    edge = await startEdge({
+      port: 0,
+      stateDirectory,
+      assetsDirectory: here('../../web/dist'),
+      manifests: [here('../../models/digits/manifest.json')],
+      log: () => undefined,
+    });
+    await vi.waitUntil(async () => (await fetch(`${edge.url}/v2/health/ready`)).ok, {
+      timeout: 30_000,
+      interval: 100,
+    });
+    token = await createToken(edge.secret, { role: 'client', subject: 'pages-test' });
+    browser = await chromium.launch({ executablePath, args: [...CHROMIUM_FLAGS] });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await edge?.close();
+    await rm(stateDirectory, { recursive: true, force: true });
+  });
+
+  test('the console lists the workers and hides the token', async () => {
+    const page = await browser.newPage();
+    await page.goto(`${edge.url}/?token=${token}`);
+    await page.waitForSelector('#live[data-state="live"]');
+    expect(await page.locator('#workers h3').allInnerTexts()).toEqual(['edge-1']);
+    expect(await page.locator('#tasks h3').allInnerTexts()).toEqual(['digits']);
+    expect(page.url()).not.toContain('token');
+    await page.close();
+  });
+
+  test('the console asks for a token when it has none', async () => {
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(`${edge.url}/`);
+    expect(await page.getByRole('alert').innerText()).toContain('asks for a token');
+    await page.context().close();
+  });
+
+  test('the console explains a decision, opened and closed by keyboard', async () => {
+    await fetch(`${edge.url}/v1/tasks/digits/infer`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'image/png' },
+      body: await readFile(here('../../models/digits/samples/seven.png')),
+    });
+    const page = await browser.newPage();
+    await page.goto(`${edge.url}/?token=${token}`);
+    await page.locator('#decisions button').first().press('Enter');
+    await page.waitForSelector('dialog[open] tr.is-chosen');
+    expect(await page.locator('dialog[open] tbody tr').count()).toBeGreaterThan(1);
+    await page.keyboard.press('Escape');
+    expect(await page.locator('dialog[open]').count()).toBe(0);
+    await page.close();
+  });
+
+  test('the demo answers a drawn digit', async () => {
+    const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
+    await page.goto(`${edge.url}/demo?token=${token}`);
+    await page.waitForSelector('#submit:enabled');
+    await drawSeven(page);
+    await page.waitForSelector('#answer .best');
+    expect(await page.locator('#answer .best').innerText()).toBe('7');
+    expect(await page.locator('#why tbody tr.is-chosen').count()).toBe(1);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(
+      0,
+    );
+    await page.close();
+  });
+});
+
+async function drawSeven(page: Page): Promise<void> {
+  const canvas = page.locator('#canvas');
+  await canvas.scrollIntoViewIfNeeded();
+  const box = await canvas.boundingBox();
+  if (box === null) throw new Error('Expected the canvas to be on screen');
+  const to = (x: number, y: number) =>
+    page.mouse.move(box.x + box.width * x, box.y + box.height * y, { steps: 8 });
+  await to(0.3, 0.25);
+  await page.mouse.down();
+  await to(0.7, 0.25);
+  await to(0.45, 0.8);
+  await page.mouse.up();
+}
