@@ -15,10 +15,18 @@ export function parsePort(text: string): number {
   return wholeNumber(text, 0, 65_535);
 }
 
+/** A number from 0. */
+export function parseAmount(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0)
+    throw new InvalidArgumentError(`Expected a number from 0, got "${text}".`);
+  return value;
+}
+
 /** A share from 0 to 1. */
 export function parseUnit(text: string): number {
   const value = Number(text);
-  if (!(value >= 0 && value <= 1))
+  if (text.trim() === '' || !(value >= 0 && value <= 1))
     throw new InvalidArgumentError(`Expected a number from 0 to 1, got "${text}".`);
   return value;
 }

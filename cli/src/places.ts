@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The folder that holds the packages: the repository, or the folder of the installed package. */
@@ -13,6 +13,13 @@ export function sampleManifests(): string[] {
     .map((task) => join(models, task, 'manifest.json'))
     .filter((path) => existsSync(path))
     .sort();
+}
+
+/** A sample picture as a command in this folder may name it: relative where that is shorter. */
+export function samplePicture(task: string, name: string): string {
+  const path = join(ROOT, 'models', task, 'samples', `${name}.png`);
+  const here = relative(process.cwd(), path);
+  return here.startsWith('..') ? path : here;
 }
 
 /** The built console and demo pages, or undefined where they were not built. */

@@ -5,7 +5,7 @@ import { models } from './commands/models.ts';
 import { createTokenCommand } from './commands/token.ts';
 import { up } from './commands/up.ts';
 import { worker } from './commands/worker.ts';
-import { parseCount, parsePort, parsePositive, parseUnit } from './options.ts';
+import { parseAmount, parseCount, parsePort, parsePositive, parseUnit } from './options.ts';
 
 /** The whole command line. Every command throws what went wrong; `run` turns that into an exit code. */
 export function createProgram(): Command {
@@ -27,6 +27,7 @@ export function createProgram(): Command {
     .option('--edge-slots <count>', 'batches that the edge runs at the same time', parsePositive)
     .option('--prices <file>', 'price book to use instead of the built-in one')
     .option('--no-auth', 'answer callers without a token (workers always need one)')
+    .option('--quiet', 'log only problems')
     .action(up);
 
   program
@@ -43,7 +44,8 @@ export function createProgram(): Command {
     )
     .option('--id <id>', "this worker's identity (default: made from the host name)")
     .option('--slots <count>', 'batches that run at the same time', parsePositive)
-    .option('--usd-per-hour <price>', "what this worker costs (default: the mesh's price book)", Number)
+    .option('--usd-per-hour <price>', "what this worker costs (default: the mesh's price book)", parseAmount)
+    .option('--quiet', 'log only problems')
     .action(worker);
 
   program
@@ -51,9 +53,9 @@ export function createProgram(): Command {
     .description('ask the mesh about one file')
     .argument('<task>')
     .requiredOption('--file <file>', 'a picture (.png, .jpg), or JSON with inputs')
-    .option('--slo-ms <ms>', 'soft deadline in milliseconds', Number)
+    .option('--slo-ms <ms>', 'soft deadline in milliseconds', parseAmount)
     .option('--min-accuracy <share>', 'lowest accuracy that will do, 0 to 1', parseUnit)
-    .option('--max-cost-usd <usd>', 'bound on the cost of this request', Number)
+    .option('--max-cost-usd <usd>', 'bound on the cost of this request', parseAmount)
     .addOption(
       new Option('--privacy <rule>', 'where the payload may go').choices(['any', 'no_pool', 'local_only']),
     )

@@ -1,4 +1,4 @@
-import { MeshError, type TaskInfo } from '@nearfar/protocol';
+import { MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import { createApi } from './api.ts';
 import { ArtifactCache } from './artifact-cache.ts';
 import { openByteStore } from './byte-store.ts';
@@ -102,6 +102,17 @@ class PageMesh implements Mesh {
       (shared, update) => this.#prepare(taskName, maxVariantBytes, shared, update),
     );
     return this.#device.ready.filter((variant) => variant.task === taskName);
+  }
+
+  async preprocess(
+    taskName: string,
+    input: MeshInput,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly Tensor[]> {
+    const signal = this.#signalOf(options.signal);
+    signal.throwIfAborted();
+    const task = await this.#catalog.get(taskName, signal);
+    return await abortable(toTensors(input, task.preprocess, this.#pictures, signal), signal);
   }
 
   async infer(taskName: string, input: MeshInput, options: InferOptions = {}): Promise<Answer> {

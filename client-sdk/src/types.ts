@@ -173,6 +173,17 @@ export interface Mesh {
    */
   prepare(task: string, options?: PrepareOptions): Promise<readonly ReadyVariant[]>;
   /**
+   * Turns a picture into the model's tensors, as `infer` does by itself: for callers that put several pictures into
+   * one batch, or that send them elsewhere. The same file gives the same numbers here and on the mesh.
+   *
+   * @throws MeshError `MESH_BAD_MEDIA`.
+   */
+  preprocess(
+    task: string,
+    input: MeshInput,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<readonly Tensor[]>;
+  /**
    * Answers one request wherever it is cheapest and still on time.
    *
    * @throws MeshError with a code of the mesh's table, or the signal's reason.

@@ -1,4 +1,4 @@
-import { type Decision, explainCandidates, type NearestFeasible, type RequestSpec } from '@nearfar/core';
+import type { Decision, NearestFeasible, RequestSpec } from '@nearfar/core';
 import { type Candidate, MeshError } from '@nearfar/protocol';
 
 /** What was chosen, or why nothing was. */
@@ -30,8 +30,8 @@ export interface AttemptRecord {
   readonly code?: string;
 }
 
-/** A decision with all that it rested on. `source` says who decided: the mesh for itself or for a page, or a page. */
-export interface DecisionRecord {
+/** A decision without its candidates. `source` says who decided: the mesh for itself or for a page, or a page. */
+export interface DecisionSummary {
   readonly id: string;
   /** ISO 8601, UTC. */
   readonly at: string;
@@ -40,34 +40,43 @@ export interface DecisionRecord {
   readonly task: string;
   readonly spec: Partial<RequestSpec>;
   readonly choice: ChoiceRecord;
-  readonly candidates: readonly Candidate[];
   readonly attempts: readonly AttemptRecord[];
   readonly outcome?: OutcomeRecord;
+}
+
+/** A decision with all that it rested on. */
+export interface DecisionRecord extends DecisionSummary {
+  readonly candidates: readonly Candidate[];
+}
+
+interface Kept {
+  readonly summary: DecisionSummary;
+  readonly candidates: () => readonly Candidate[];
 }
 
 /** Decisions that are kept for explanation; the oldest gives way. */
 export const MAX_DECISIONS = 1_000;
 
-/** The last decisions, newest wins. */
+/** The last decisions. Few of them are ever looked at, so candidates are put into words only when one is. */
 export class DecisionLog {
-  readonly #records = new Map<string, DecisionRecord>();
+  readonly #kept = new Map<string, Kept>();
 
-  /** Keeps a record; one with the same id is replaced and keeps its place. */
-  put(record: DecisionRecord): void {
-    this.#records.set(record.id, record);
-    if (this.#records.size <= MAX_DECISIONS) return;
-    const [oldest] = this.#records.keys();
-    if (oldest !== undefined) this.#records.delete(oldest);
+  /** Keeps a decision; one with the same id is replaced and keeps its place. */
+  put(summary: DecisionSummary, candidates: () => readonly Candidate[]): void {
+    this.#kept.set(summary.id, { summary, candidates });
+    if (this.#kept.size <= MAX_DECISIONS) return;
+    const [oldest] = this.#kept.keys();
+    if (oldest !== undefined) this.#kept.delete(oldest);
   }
 
-  find(id: string): DecisionRecord | undefined {
-    return this.#records.get(id);
+  find(id: string): DecisionSummary | undefined {
+    return this.#kept.get(id)?.summary;
   }
 
   /** @throws MeshError `MESH_UNKNOWN_DECISION`. */
   get(id: string): DecisionRecord {
-    const record = this.#records.get(id);
-    if (record !== undefined) return record;
+    const kept = this.#kept.get(id);
+    if (kept !== undefined) return { ...kept.summary, candidates: kept.candidates() };
     throw new MeshError(
       'MESH_UNKNOWN_DECISION',
       `Unknown decision "${id.slice(0, 64)}"; the last ${MAX_DECISIONS} are kept`,
@@ -76,33 +85,23 @@ export class DecisionLog {
 
   /** Notes how a decision went; unknown ones (already forgotten) are passed over. */
   settle(id: string, outcome: OutcomeRecord): void {
-    const record = this.#records.get(id);
-    if (record !== undefined) this.#records.set(id, { ...record, outcome });
+    const kept = this.#kept.get(id);
+    if (kept !== undefined) this.#kept.set(id, { ...kept, summary: { ...kept.summary, outcome } });
   }
 
-  /** Summaries of the last `limit` decisions, newest first, without candidates. */
-  latest(limit: number): Omit<DecisionRecord, 'candidates'>[] {
-    return [...this.#records.values()]
+  /** The last `limit` decisions, newest first. */
+  latest(limit: number): DecisionSummary[] {
+    return [...this.#kept.values()]
       .slice(-limit)
       .reverse()
-      .map(({ candidates: _, ...summary }) => summary);
+      .map(({ summary }) => summary);
   }
 }
 
-/** A decision of core as a record. */
-export function describeDecision(decision: Decision): Pick<DecisionRecord, 'choice' | 'candidates'> {
-  const { choice } = decision;
-  return {
-    choice:
-      choice.kind === 'refused'
-        ? choice
-        : {
-            kind: choice.kind,
-            variant: choice.chosen.option.variant,
-            tier: choice.chosen.option.tier,
-            worker: choice.chosen.option.worker,
-            predictedMs: choice.chosen.predictedMs,
-          },
-    candidates: explainCandidates(decision),
-  };
+/** What a decision chose, as a record. */
+export function describeChoice({ choice }: Decision): ChoiceRecord {
+  if (choice.kind === 'refused') return choice;
+  const { option, predictedMs } = choice.chosen;
+  const { variant, tier, worker } = option;
+  return { kind: choice.kind, variant, tier, worker, predictedMs };
 }

@@ -15,6 +15,7 @@ export type {
   AttemptRecord,
   ChoiceRecord,
   DecisionRecord,
+  DecisionSummary,
   OutcomeRecord,
 } from './decisions.ts';
 export {

@@ -9,9 +9,11 @@ import { type Execution, execute } from './steps/execute.ts';
 /** An answered request: its outputs, where it ran and how it went. */
 export interface Served {
   readonly outputs: readonly Tensor[];
+  readonly decisionId: string;
   readonly execution: Execution;
   readonly outcome: OutcomeRecord;
-  readonly decision: DecisionRecord;
+  /** The whole decision, where the caller asked to explain. */
+  readonly explanation: DecisionRecord | undefined;
 }
 
 /** The path of an admitted request: decide → place → execute → account. Workers report what there is to learn. */
@@ -20,8 +22,9 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
     const asked = { task: admitted.task, rows: admitted.rows, network: ZERO };
     const execution = await execute(context, admitted, asked);
     const outcome = accountExecuted(context, admitted, execution);
-    const decision = context.decisions.get(admitted.decisionId);
-    return { outputs: execution.executed.outputs, execution, outcome, decision };
+    const { decisionId, spec } = admitted;
+    const explanation = spec.explain ? context.decisions.get(decisionId) : undefined;
+    return { outputs: execution.executed.outputs, decisionId, execution, outcome, explanation };
   } catch (error) {
     accountFailed(context, admitted, error);
     throw error;
@@ -29,10 +32,11 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
 }
 
 /** The flat response parameters of an answer. */
-export function responseParameters(
-  { decision, execution, outcome }: Served,
-  explain: boolean,
-): Record<string, string | number | boolean> {
+export function responseParameters({
+  decisionId,
+  execution,
+  outcome,
+}: Served): Record<string, string | number | boolean> {
   const { placement } = execution;
   return {
     tier: placement.worker.hello.tier,
@@ -47,7 +51,6 @@ export function responseParameters(
     batch_size: outcome.batchSize,
     cost_usd: outcome.costUsd,
     slo_met: outcome.sloMet,
-    decision_id: decision.id,
-    ...(explain && { explanation: JSON.stringify(decision) }),
+    decision_id: decisionId,
   };
 }

@@ -1,8 +1,8 @@
 import { createToken } from '@nearfar/coordinator';
-import { startEdge } from '@nearfar/edge';
-import { startChildWorker } from '../child-worker.ts';
-import { logToStandardError } from '../log.ts';
-import { pagesDirectory, sampleManifests } from '../places.ts';
+import { type Edge, type EdgeOptions, startEdge } from '@nearfar/edge';
+import { startChildWorker } from '../child-process.ts';
+import { logProblems, logToStandardError } from '../log.ts';
+import { pagesDirectory, sampleManifests, samplePicture } from '../places.ts';
 import { stopSignal } from '../stop-signal.ts';
 
 interface UpOptions {
@@ -14,60 +14,89 @@ interface UpOptions {
   readonly edgeSlots?: number;
   readonly prices?: string;
   readonly auth: boolean;
+  readonly quiet?: boolean;
 }
 
 const DAY_SECONDS = 24 * 3600;
+const POLL_EVERY_MS = 100;
+/** After this long without a variant that serves, the addresses are printed all the same. */
+const READY_WITHIN_MS = 60_000;
 
 /** `nearfar up`: serves until it is told to stop. */
 export async function up(options: UpOptions): Promise<void> {
-  const manifests = options.manifest ?? sampleManifests();
+  const log = options.quiet ? logProblems : logToStandardError;
   const assetsDirectory = pagesDirectory();
-  const edge = await startEdge({
+  const edge = await listen({
     host: options.host,
     port: options.port,
     stateDirectory: options.state,
-    manifests: [...manifests],
+    manifests: options.manifest ?? sampleManifests(),
     isAuthRequired: options.auth,
-    log: logToStandardError,
+    log,
     ...(assetsDirectory !== undefined && { assetsDirectory }),
     ...(options.edgeSlots !== undefined && { edgeSlots: options.edgeSlots }),
     ...(options.prices !== undefined && { pricesFile: options.prices }),
   });
-  const workerToken = await createToken(edge.secret, {
-    role: 'worker',
-    subject: 'local-pool',
-    expiresInSeconds: DAY_SECONDS,
+  const stopping = stopSignal();
+  const token = (role: 'client' | 'worker' | 'admin', subject: string) =>
+    createToken(edge.secret, { role, subject, expiresInSeconds: DAY_SECONDS });
+  const workerToken = await token('worker', 'local-pool');
+  const workers = Array.from({ length: options.poolWorkers }, (_, index) => {
+    const id = `local-pool-${index + 1}`;
+    const child = startChildWorker({
+      join: edge.url,
+      token: workerToken,
+      id,
+      isQuiet: options.quiet ?? false,
+    });
+    log('info', `pool worker process ${child.process.pid}`, { worker: id });
+    void child.ended.then(() => {
+      const { exitCode, signalCode } = child.process;
+      log('warn', 'pool worker process ended', { worker: id, exitCode, signalCode });
+    });
+    return child;
   });
-  const workers = Array.from({ length: options.poolWorkers }, (_, index) =>
-    startChildWorker({ join: edge.url, token: workerToken, id: `local-pool-${index + 1}` }),
-  );
-  for (const { process } of workers) logToStandardError('info', `pool worker process ${process.pid}`);
-  const admin = await createToken(edge.secret, {
-    role: 'admin',
-    subject: 'developer',
-    expiresInSeconds: DAY_SECONDS,
-  });
-  const client = await createToken(edge.secret, {
-    role: 'client',
-    subject: 'developer',
-    expiresInSeconds: DAY_SECONDS,
-  });
-  process.stdout.write(welcome(edge.url, admin, client, options.auth));
-
-  const signal = await stopSignal();
-  logToStandardError('info', `${signal}: draining`);
+  const end = await Promise.race([whenServing(edge), stopping]);
+  if (end === undefined) {
+    const tokens = { admin: await token('admin', 'developer'), client: await token('client', 'developer') };
+    process.stdout.write(welcome(edge.url, tokens, options.auth));
+  }
+  const signal = await stopping;
+  log('info', `${signal}: draining`);
   await Promise.all(workers.map((worker) => worker.stop()));
   await edge.close();
 }
 
-function welcome(url: string, admin: string, client: string, isAuthRequired: boolean): string {
-  const authorization = isAuthRequired ? ` -H 'Authorization: Bearer ${client}'` : '';
+async function listen(options: EdgeOptions): Promise<Edge> {
+  try {
+    return await startEdge(options);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+    const message = `Port ${options.port} is taken: stop what listens there, or choose another with --port or PORT`;
+    throw new Error(message, { cause });
+  }
+}
+
+/** Resolves as soon as a variant serves, so that what is printed then works. */
+async function whenServing(edge: Edge): Promise<undefined> {
+  const giveUpAt = performance.now() + READY_WITHIN_MS;
+  while (performance.now() < giveUpAt) {
+    const response = await edge.coordinator.app.request('/v2/health/ready');
+    if (response.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_EVERY_MS));
+  }
+}
+
+function welcome(url: string, tokens: { admin: string; client: string }, isAuthRequired: boolean): string {
+  const authorization = isAuthRequired ? ` -H 'Authorization: Bearer ${tokens.client}'` : '';
+  const picture = samplePicture('digits', 'seven');
+  const body = `-H 'Content-Type: image/png' --data-binary @${picture}`;
   return `
 nearfar serves at ${url}  (tokens below are for development and end in 24 hours)
 
-  console  ${url}/?token=${admin}
-  demo     ${url}/demo?token=${client}
-  curl     curl -s${authorization} -H 'Content-Type: image/png' --data-binary @models/digits/samples/seven.png '${url}/v1/tasks/digits/infer?slo_ms=100'
+  console  ${url}/?token=${tokens.admin}
+  demo     ${url}/demo?token=${tokens.client}
+  curl     curl -s${authorization} ${body} '${url}/v1/tasks/digits/infer?slo_ms=100'
 
 `;
 }

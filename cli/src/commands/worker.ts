@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { startPoolWorker } from '@nearfar/gpu-pool';
-import { logToStandardError } from '../log.ts';
+import { logProblems, logToStandardError } from '../log.ts';
 import { stopSignal } from '../stop-signal.ts';
 
 interface WorkerOptions {
@@ -10,6 +10,7 @@ interface WorkerOptions {
   readonly id?: string;
   readonly slots?: number;
   readonly usdPerHour?: number;
+  readonly quiet?: boolean;
 }
 
 /** `nearfar worker`: serves a mesh until it is told to stop, then drains. */
@@ -17,20 +18,20 @@ export async function worker(options: WorkerOptions): Promise<void> {
   if (options.token === undefined) {
     throw new Error('needs --token or NEARFAR_TOKEN; make one with "nearfar token create --role worker"');
   }
+  const log = options.quiet ? logProblems : logToStandardError;
   const pool = await startPoolWorker({
     join: options.join,
     token: options.token,
     device: options.device,
     workerId: options.id ?? `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${process.pid}`,
-    log: logToStandardError,
+    log,
     ...(options.slots !== undefined && { slots: options.slots }),
     ...(options.usdPerHour !== undefined && { usdPerHour: options.usdPerHour }),
   });
-  for (const finding of pool.worker.findings) logToStandardError('info', finding);
-  logToStandardError('info', `runs on ${pool.worker.device.kind}: ${pool.worker.device.description}`);
+  log('info', `runs on ${pool.worker.device.kind}: ${pool.worker.device.description}`);
   const ended = await Promise.race([stopSignal(), pool.closed.then(() => undefined)]);
   if (ended !== undefined) {
-    logToStandardError('info', `${ended}: draining`);
+    log('info', `${ended}: draining`);
     await pool.drain(ended);
   }
   await pool.close();

@@ -26,6 +26,8 @@ export type CallResult =
       readonly call: Call;
       readonly tier: Tier;
       readonly variant: string;
+      /** Share of right answers of the variant, 0 to 1. */
+      readonly accuracy: number;
       /** The model's raw output. */
       readonly scores: readonly number[];
       readonly predictedMs: number;

@@ -50,6 +50,7 @@ export async function callOverHttp(url: string, token: string, call: Call): Prom
       call,
       tier: String(header.tier) as 'edge' | 'pool',
       variant: String(header.variant),
+      accuracy: Number(header.accuracy),
       scores,
       predictedMs: Number(header.predicted_ms),
       totalMs,

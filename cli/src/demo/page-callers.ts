@@ -86,8 +86,11 @@ export async function openCallingPage(
 async function prepare(page: Page, token: string, tasks: readonly string[]): Promise<string> {
   await page.waitForFunction(() => 'nearfarDriver' in globalThis);
   return await page.evaluate(
-    ([driverToken, driverTasks]) =>
-      (globalThis as unknown as DriverPage).nearfarDriver.prepare(driverToken, driverTasks),
+    ([driverToken, driverTasks]) => {
+      const { nearfarDriver } = globalThis as unknown as DriverPage;
+      nearfarDriver.open(driverToken);
+      return nearfarDriver.prepare(driverTasks);
+    },
     [token, tasks] as const,
   );
 }

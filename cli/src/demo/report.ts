@@ -23,7 +23,11 @@ interface TierSummary {
   readonly attainment: number;
   readonly predicted_mean_ms: number;
   readonly actual_mean_ms: number;
+  /** Mean accuracy of the variants that answered, and the lowest and highest among them. */
+  readonly accuracy: { readonly mean: number; readonly least: number; readonly most: number };
   readonly cost_usd: number;
+  /** What the same answers would have cost in the pool. */
+  readonly cost_all_pool_usd: number;
   readonly variants: Readonly<Record<string, number>>;
 }
 
@@ -37,8 +41,42 @@ interface CallerSummary {
   readonly tiers: Readonly<Record<string, number>>;
 }
 
-/** Sums up one tier's answers. */
-export function summariseTier(answers: readonly AnsweredCall[]): TierSummary {
+/** What the report is made from, besides the answers. */
+export interface ReportFacts {
+  readonly wrongAnswers: number;
+  readonly localOnlyPayloadsSent: number;
+  readonly poolCostUsd: (answer: AnsweredCall) => number;
+  readonly inputs: string;
+  readonly device: string;
+}
+
+/** Sums up all calls. */
+export function createReport(results: readonly CallResult[], facts: ReportFacts): DemoReport {
+  const answers = results.filter((result) => result.status === 'answered');
+  const tiers = TIERS.flatMap((tier) => {
+    const own = answers.filter((answer) => answer.tier === tier);
+    return own.length === 0 ? [] : [[tier, summariseTier(own, facts.poolCostUsd)] as const];
+  });
+  return {
+    tiers: Object.fromEntries(tiers),
+    errors: results.length - answers.length,
+    wrong_answers: facts.wrongAnswers,
+    local_only_payloads_sent: facts.localOnlyPayloadsSent,
+    cost_usd: answers.reduce((sum, answer) => sum + answer.costUsd, 0),
+    cost_all_pool_usd: answers.reduce((sum, answer) => sum + facts.poolCostUsd(answer), 0),
+    requests: results.length,
+    callers: summariseCallers(results),
+    inputs: facts.inputs,
+    device: facts.device,
+  };
+}
+
+/** Sums up one tier's answers, of which there is at least one; `poolCostUsd` is what each would have cost there. */
+function summariseTier(
+  answers: readonly AnsweredCall[],
+  poolCostUsd: (answer: AnsweredCall) => number,
+): TierSummary {
+  const accuracies = answers.map((answer) => answer.accuracy);
   const totals = answers.map((answer) => answer.totalMs).sort((a, b) => a - b);
   return {
     requests: answers.length,
@@ -47,13 +85,15 @@ export function summariseTier(answers: readonly AnsweredCall[]): TierSummary {
     attainment: mean(answers.map((answer) => (isOnTime(answer) ? 1 : 0))),
     predicted_mean_ms: mean(answers.map((answer) => answer.predictedMs)),
     actual_mean_ms: mean(totals),
+    accuracy: { mean: mean(accuracies), least: Math.min(...accuracies), most: Math.max(...accuracies) },
     cost_usd: answers.reduce((sum, answer) => sum + answer.costUsd, 0),
+    cost_all_pool_usd: answers.reduce((sum, answer) => sum + poolCostUsd(answer), 0),
     variants: countBy(answers, (answer) => `${answer.call.task}/${answer.variant}`),
   };
 }
 
 /** Sums up each kind of caller, in the order in which they first called. */
-export function summariseCallers(results: readonly CallResult[]): CallerSummary[] {
+function summariseCallers(results: readonly CallResult[]): CallerSummary[] {
   const kinds = [...new Set(results.map((result) => result.call.kind))];
   return kinds.map((kind) => {
     const own = results.filter((result) => result.call.kind === kind);
@@ -84,7 +124,9 @@ export function formatReport(report: DemoReport): string {
         `${(summary.attainment * 100).toFixed(1)} %`,
         round(summary.predicted_mean_ms),
         round(summary.actual_mean_ms),
+        accuracyClass(summary.accuracy),
         `$${summary.cost_usd.toExponential(2)}`,
+        `$${summary.cost_all_pool_usd.toExponential(2)}`,
         Object.entries(summary.variants)
           .map(([variant, count]) => `${variant} × ${count}`)
           .join(', '),
@@ -104,7 +146,19 @@ export function formatReport(report: DemoReport): string {
   ]);
   return [
     formatTable(
-      ['tier', 'requests', 'p50 ms', 'p99 ms', 'on time', 'predicted', 'actual', 'cost', 'variants'],
+      [
+        'tier',
+        'requests',
+        'p50 ms',
+        'p99 ms',
+        'on time',
+        'predicted ms',
+        'actual ms',
+        'accuracy',
+        'cost',
+        'in the pool',
+        'variants',
+      ],
       tiers,
     ),
     formatTable(['caller', 'network', 'SLO ms', 'privacy', 'requests', 'on time', 'ran'], callers),
@@ -112,6 +166,12 @@ export function formatReport(report: DemoReport): string {
     `errors ${report.errors} · wrong answers ${report.wrong_answers} · local_only payloads sent ${report.local_only_payloads_sent}`,
     `cost $${report.cost_usd.toExponential(3)} · everything in the pool $${report.cost_all_pool_usd.toExponential(3)}`,
   ].join('\n\n');
+}
+
+/** The range of accuracies, or the one when there is only one. */
+function accuracyClass({ least, most }: TierSummary['accuracy']): string {
+  const percent = (share: number) => (share * 100).toFixed(1);
+  return least === most ? `${percent(least)} %` : `${percent(least)}–${percent(most)} %`;
 }
 
 function isOnTime(answer: AnsweredCall): boolean {

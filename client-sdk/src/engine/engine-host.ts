@@ -142,33 +142,48 @@ export class EngineHost {
     if (this.#inFlight !== undefined || this.#isClosed) return;
     const pending = this.#waiting.shift();
     if (pending === undefined) return;
-    const worker = this.#worker ?? this.#spawn(pending.call.kind);
+    const { kind } = pending.call;
+    const isNew = this.#worker === undefined;
+    const worker = this.#worker ?? this.#spawn();
+    // A new worker gets engine and models first, since it answers in order; a start goes before the models itself.
+    if (isNew && kind !== 'start') {
+      this.#sendStart(worker);
+      this.#sendModels(worker);
+    }
     const id = this.#nextId++;
     const watchdog = setTimeout(
-      () => this.#giveUp(`"${pending.call.kind}" took longer than ${pending.timeoutMs} ms`),
+      () => this.#giveUp(`"${kind}" took longer than ${pending.timeoutMs} ms`),
       pending.timeoutMs,
     );
     this.#inFlight = { id, pending, startedAt: this.#options.now(), watchdog };
     const request: EngineRequest = { id, call: pending.call };
     worker.postMessage(request, pending.transfer);
+    if (isNew && kind === 'start') this.#sendModels(worker);
   }
 
-  /** A new worker. Unless it is about to be started, it gets engine and models first: it answers in order. */
-  #spawn(first: EngineCall['kind']): Worker {
+  #spawn(): Worker {
     const worker = this.#options.createWorker();
     this.#worker = worker;
     worker.addEventListener('message', ({ data }: MessageEvent<EngineResponse>) => this.#settle(data));
     worker.addEventListener('error', (event) => {
       this.#giveUp(event.message || 'its worker could not be loaded', worker);
     });
-    const { start } = this.#options;
-    const send = (call: EngineCall) => {
-      const request: EngineRequest = { id: this.#nextId++, call };
-      worker.postMessage(request);
-    };
-    if (start !== undefined && first !== 'start') send({ kind: 'start', start });
-    for (const [session, model] of this.#models) send({ kind: 'load', session, model });
     return worker;
+  }
+
+  #sendStart(worker: Worker): void {
+    const { start } = this.#options;
+    if (start !== undefined) this.#send(worker, { kind: 'start', start });
+  }
+
+  #sendModels(worker: Worker): void {
+    for (const [session, model] of this.#models) this.#send(worker, { kind: 'load', session, model });
+  }
+
+  /** Sends a call whose answer nobody waits for. */
+  #send(worker: Worker, call: EngineCall): void {
+    const request: EngineRequest = { id: this.#nextId++, call };
+    worker.postMessage(request);
   }
 
   #settle(response: EngineResponse): void {
@@ -183,8 +198,11 @@ export class EngineHost {
     this.#inFlight = undefined;
     clearTimeout(inFlight.watchdog);
     pending.detach();
-    if (response.kind === 'failed') pending.reject(failed(response.code, response.message));
-    else {
+    if (response.kind === 'failed') {
+      pending.reject(failed(response.code, response.message));
+      // A worker whose engine did not start is of no use: whoever asks next gets a new one.
+      if (pending.call.kind === 'start') this.#giveUp(response.message);
+    } else {
       pending.resolve({
         outputs: response.tensors,
         queueMs: startedAt - pending.askedAt,

@@ -8,7 +8,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import type { Clock, RegistryStore } from '@nearfar/core';
 import { LIMITS, MeshError } from '@nearfar/protocol';
 import { WebSocketServer } from 'ws';
-import { ANONYMOUS, requireRole } from '../auth.ts';
+import { requireRole } from '../auth.ts';
 import { type Coordinator, createCoordinator } from '../coordinator.ts';
 import { createMemoryRegistry } from '../drivers/memory.ts';
 import { openAccountFile } from '../drivers/node/account-file.ts';
@@ -80,7 +80,7 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     ...(reportEveryMs !== undefined && { reportEveryMs }),
   });
   const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
-  const sockets = acceptLinks(server, coordinator, isAuthRequired ?? true, log);
+  const sockets = acceptLinks(server, coordinator, log);
   try {
     await listen(server, options.port, options.host ?? '127.0.0.1');
   } catch (error) {
@@ -123,13 +123,11 @@ export function openRegistry(stateDirectory: string): RegistryStore {
   return registry;
 }
 
-/** Takes in workers at `/v1/link`; their token is checked before the connection becomes a WebSocket. */
-function acceptLinks(
-  server: Server,
-  coordinator: Coordinator,
-  isAuthRequired: boolean,
-  log: Log,
-): WebSocketServer {
+/**
+ * Takes in workers at `/v1/link`. They always show a token, also where callers need none: a worker sees payloads and
+ * gives answers. It is checked before the connection becomes a WebSocket.
+ */
+function acceptLinks(server: Server, coordinator: Coordinator, log: Log): WebSocketServer {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: LIMITS.maxFrameBytes,
@@ -139,7 +137,7 @@ function acceptLinks(
     const path = new URL(request.url ?? '/', 'http://mesh').pathname;
     if (path !== '/v1/link')
       throw new MeshError('MESH_NOT_FOUND', `There is no link at ${path.slice(0, 128)}`);
-    const claims = isAuthRequired ? await coordinator.identify(request.headers.authorization) : ANONYMOUS;
+    const claims = await coordinator.identify(request.headers.authorization);
     requireRole(claims, 'worker');
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       coordinator.acceptWorker(createWebSocketLink(webSocket), claims);

@@ -66,11 +66,16 @@ async function infer(context: Context, http: HttpContext<AppEnvironment>): Promi
   const rows = admitInputs(place, tensors);
   checkOutputs(place.task, header);
   const served = await serve(context, { ...entry(http), task: place.task, spec, tensors, rows });
-  const parameters = responseParameters(served, spec.explain);
+  const { explanation } = served;
+  const parameters = {
+    ...responseParameters(served),
+    // Parameters of the protocol are flat, so the explanation travels as text.
+    ...(explanation !== undefined && { explanation: JSON.stringify(explanation) }),
+  };
   const encoded = encodeInferResponse(
     {
       model_name: place.task.task,
-      model_version: String(parameters.variant),
+      model_version: served.execution.placement.variant.variant,
       ...(header.id !== undefined && { id: header.id }),
       parameters,
     },

@@ -1,5 +1,6 @@
 import {
   decide,
+  explainCandidates,
   type NetworkPath,
   networkTime,
   type Option,
@@ -19,7 +20,7 @@ import {
 import { Hono } from 'hono';
 import { createLeaseId } from '../auth.ts';
 import type { AppEnvironment, Context } from '../context.ts';
-import { describeDecision } from '../decisions.ts';
+import { describeChoice } from '../decisions.ts';
 import { admitSpec, admitTarget } from '../steps/admit.ts';
 import { pageOptions, workerOptions } from '../steps/decide.ts';
 import { refusalError } from '../steps/place.ts';
@@ -46,16 +47,21 @@ export function placementRoutes(context: Context): Hono<AppEnvironment> {
     const network = networkTime(pathOf(context, asked.network), asked.payloadBytes);
     const local = asked.device === undefined ? [] : pageOptions(context, task, asked.device);
     const decision = decide(spec, [...local, ...workerOptions(context, { task, rows: 1, network })]);
-    context.decisions.put({
-      id: decisionId,
-      at: new Date(context.options.clock.wallTime()).toISOString(),
-      source: 'placement',
-      subject,
-      task: task.task,
-      spec,
-      ...describeDecision(decision),
-      attempts: [],
-    });
+    const at = new Date(context.options.clock.wallTime()).toISOString();
+    const source = 'placement';
+    context.decisions.put(
+      {
+        id: decisionId,
+        at,
+        source,
+        subject,
+        task: task.task,
+        spec,
+        choice: describeChoice(decision),
+        attempts: [],
+      },
+      () => explainCandidates(decision),
+    );
     const { choice } = decision;
     const lease = await createLease(context, task, subject, asked.device?.deviceClass);
     const response: PlacementResponse =

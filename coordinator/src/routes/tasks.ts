@@ -29,11 +29,11 @@ export function taskRoutes(context: Context): Hono<AppEnvironment> {
     const spec = admitSpec(target, { ...parameters, ...query });
     const rows = admitInputs(target, tensors);
     const served = await serve(context, { ...request, task: target.task, spec, tensors, rows });
-    const { explanation: _, ...placement } = responseParameters(served, false);
+    const { explanation } = served;
     return http.json({
       ...describeAnswer(target, served, rows),
-      placement,
-      ...(spec.explain && { explanation: served.decision }),
+      placement: responseParameters(served),
+      ...(explanation !== undefined && { explanation }),
     });
   });
   return routes;

@@ -49,7 +49,7 @@ export function accountExecuted(
     batchSize: result.batchSize,
     costPicoUsd,
   });
-  settle(context, admitted.decisionId, outcome);
+  context.decisions.settle(admitted.decisionId, outcome);
   context.metrics.request(
     { task: admitted.task.task, tier: placement.worker.hello.tier, status: 'ok' },
     totalMs,
@@ -68,7 +68,7 @@ export function accountFailed(context: Context, admitted: Admitted, error: unkno
     append(context, admitted, { variant, tier, worker, status, busyMs: 0, batchSize: 1, costPicoUsd: 0 });
   }
   const tier = choice === undefined || choice.kind === 'refused' ? 'none' : choice.tier;
-  settle(context, admitted.decisionId, {
+  context.decisions.settle(admitted.decisionId, {
     status,
     totalMs,
     queueMs: 0,
@@ -135,8 +135,4 @@ function append(context: Context, admitted: Admitted, booking: Booking): void {
     ...booking,
     source: 'measured',
   });
-}
-
-function settle(context: Context, decisionId: string, outcome: OutcomeRecord): void {
-  context.decisions.settle(decisionId, outcome);
 }

@@ -1,6 +1,7 @@
+import { type Decision, explainCandidates } from '@nearfar/core';
 import { MeshError } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
-import { type AttemptRecord, describeDecision } from '../decisions.ts';
+import { type AttemptRecord, describeChoice } from '../decisions.ts';
 import type { Executed } from '../fleet-worker.ts';
 import type { Admitted } from './admit.ts';
 import { type Asked, decideRequest } from './decide.ts';
@@ -26,18 +27,18 @@ export async function execute(context: Context, admitted: Admitted, asked: Asked
   for (let round = 0; ; round += 1) {
     const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
     const decision = decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
-    record(context, admitted, describeDecision(decision), attempts);
+    record(context, admitted, decision, attempts);
     let placement: Placement | undefined;
     try {
       placement = place(context, admitted, decision);
       const executed = await attempt(admitted, placement, elapsedMs);
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
-      record(context, admitted, describeDecision(decision), attempts);
+      record(context, admitted, decision, attempts);
       return { placement, executed };
     } catch (error) {
       if (placement === undefined || !(error instanceof MeshError)) throw error;
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id, code: error.code });
-      record(context, admitted, describeDecision(decision), attempts);
+      record(context, admitted, decision, attempts);
       if (round >= MAX_REDECISIONS || !mayRetry(error, context, admitted)) throw error;
       if (error.code !== 'MESH_DEADLINE_EXCEEDED')
         blocked.set(placement.worker.id, `${error.code}: ${error.message}`);
@@ -74,19 +75,14 @@ function mayRetry(error: MeshError, context: Context, { arrivedAt, spec, signal 
 function record(
   context: Context,
   admitted: Admitted,
-  described: ReturnType<typeof describeDecision>,
+  decision: Decision,
   attempts: readonly AttemptRecord[],
 ): void {
   const { decisionId: id, task, spec, subject } = admitted;
-  const known = context.decisions.find(id);
-  context.decisions.put({
-    id,
-    at: known?.at ?? new Date(context.options.clock.wallTime()).toISOString(),
-    source: 'request',
-    subject,
-    task: task.task,
-    spec,
-    ...described,
-    attempts: [...attempts],
-  });
+  const at = context.decisions.find(id)?.at ?? new Date(context.options.clock.wallTime()).toISOString();
+  const choice = describeChoice(decision);
+  context.decisions.put(
+    { id, at, source: 'request', subject, task: task.task, spec, choice, attempts: [...attempts] },
+    () => explainCandidates(decision),
+  );
 }

@@ -2,6 +2,7 @@ import { Sketch, type StoredReport } from '@nearfar/core';
 import type { Outcome, ProfileReport, SketchData } from '@nearfar/protocol';
 import { isLeaseOf } from '../auth.ts';
 import type { Context } from '../context.ts';
+import type { DecisionSummary } from '../decisions.ts';
 import { accountReported } from './account.ts';
 
 /** Batches for which one page's word counts at most, so that no page outweighs the others by claiming many. */
@@ -49,7 +50,8 @@ export async function learnOutcomes(
     const known = context.decisions.find(decisionId);
     if (known !== undefined && (known.subject !== subject || known.source === 'request')) continue;
     if (known === undefined) {
-      context.decisions.put({
+      const { candidates } = outcome;
+      const page: DecisionSummary = {
         id: decisionId,
         at: new Date(context.options.clock.wallTime()).toISOString(),
         source: 'page',
@@ -64,9 +66,9 @@ export async function learnOutcomes(
           worker: 'page',
           predictedMs: outcome.predictedMs,
         },
-        candidates: outcome.candidates,
         attempts: [{ variant: variant.variant, worker: 'page' }],
-      });
+      };
+      context.decisions.put(page, () => candidates);
     }
     accountReported(context, subject, outcome, variant);
     learned += 1;

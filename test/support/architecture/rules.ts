@@ -99,6 +99,7 @@ export const PACKAGES: readonly PackageRules[] = [
       '@tensorflow/tfjs-core',
       'dexie',
       'onnxruntime-web',
+      'valibot',
     ],
     node: false,
     bannedNames: NODE_GLOBALS,
