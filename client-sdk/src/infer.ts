@@ -123,14 +123,36 @@ export async function inferDecided(parts: InferParts, request: PageRequest): Pro
 }
 
 async function decideInPage(parts: InferParts, request: PageRequest): Promise<Decided> {
-  const { device, leases, network, now } = parts;
-  const { task, inputs, rows, spec, startedAt, signal } = request;
+  const { leases } = parts;
+  const { task, inputs, signal } = request;
   const payloadBytes = inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  const ended = leases.holding(task.task) === undefined ? leases.ended(task.task) : undefined;
+  if (ended !== undefined) {
+    // A lease is about sharing what others need too. A request that only this page can answer in time, and could not
+    // any more after asking for one, need not wait for it.
+    const here = decideUnder(ended, parts, request, payloadBytes, 0);
+    const later = decideUnder(ended, parts, request, payloadBytes, parts.network.path.rtt.meanMs);
+    if (here.choice.kind === 'meets-slo' && later.choice.kind !== 'meets-slo') {
+      leases.get(task.task, payloadBytes).catch(() => undefined);
+      return { ...request, lease: ended, decision: here };
+    }
+  }
   const lease = await leases.get(task.task, payloadBytes, signal);
+  return { ...request, lease, decision: decideUnder(lease, parts, request, payloadBytes, 0) };
+}
+
+/** @param extraMs what is to be spent before the request can begin. */
+function decideUnder(
+  lease: Lease,
+  { device, network, now }: InferParts,
+  { task, rows, spec, startedAt }: PageRequest,
+  payloadBytes: number,
+  extraMs: number,
+): Decision {
   // A hidden page asks not to be used, but a payload that may go nowhere else is its own wish.
   const view = device.view(task.task, spec.privacy !== 'local_only' && isSaving());
   const options = optionsUnderLease(lease, { ...view, network: network.path }, { rows, payloadBytes });
-  return { ...request, lease, decision: decide(spec, options, now() - startedAt) };
+  return decide(spec, options, now() - startedAt + extraMs);
 }
 
 async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption): Promise<Answer> {

@@ -17,17 +17,22 @@ export interface LeasesOptions {
 
 interface Held {
   readonly lease: Lease;
+  readonly askedAt: number;
   readonly endsAt: number;
+  readonly payloadBytes: number;
   /** Class of the device that the lease's profiles are of. */
   readonly deviceClass: string | undefined;
 }
 
-/** A lease is renewed in the background when less than this share of it is left. */
-const RENEW_BELOW = 0.5;
+/**
+ * A lease that is used when it is older than this is renewed in the background: it still holds, but the load that it
+ * tells of has moved on.
+ */
+const REFRESH_AFTER_MS = 2_500;
 
 /**
- * Keeps a lease for each task and measures the way to the mesh by asking for them. A lease that is half over is
- * renewed in the background, so that deciding waits for the network only before the first one, and after a pause.
+ * Keeps a lease for each task and measures the way to the mesh by asking for them. Deciding waits for the network
+ * only when there is no lease that holds: before the first request, and after a long pause.
  */
 export class Leases {
   readonly #options: LeasesOptions;
@@ -38,23 +43,36 @@ export class Leases {
     this.#options = options;
   }
 
+  /** The lease that holds now, if there is one; it is renewed in the background once it is no longer fresh. */
+  holding(task: string): Lease | undefined {
+    const held = this.#held.get(task);
+    const now = this.#options.now();
+    if (held === undefined || now >= held.endsAt) return undefined;
+    if (held.deviceClass !== this.#options.report(task)?.deviceClass) return undefined;
+    // A renewal that fails shows when the lease has ended and the next one is waited for.
+    if (now - held.askedAt > REFRESH_AFTER_MS) this.#renew(task, held.payloadBytes).catch(() => undefined);
+    return held.lease;
+  }
+
+  /** What the last lease said of this page itself, however old: its prices and its class's profiles. */
+  ended(task: string): Lease | undefined {
+    const held = this.#held.get(task);
+    return held === undefined ? undefined : { ...held.lease, remote: [] };
+  }
+
   /**
    * A lease that holds now. While the mesh cannot be reached, one without remote options: this page may still answer
    * by itself.
    */
   async get(task: string, payloadBytes: number, signal?: AbortSignal): Promise<Lease> {
-    const held = this.#held.get(task);
-    const leftMs = held === undefined ? 0 : held.endsAt - this.#options.now();
-    if (held !== undefined && leftMs > 0 && held.deviceClass === this.#options.report(task)?.deviceClass) {
-      // A renewal that fails shows when the lease has ended and the next one is waited for.
-      if (leftMs < RENEW_BELOW * held.lease.ttlMs) this.#renew(task, payloadBytes).catch(() => undefined);
-      return held.lease;
-    }
+    const holding = this.holding(task);
+    if (holding !== undefined) return holding;
     try {
       return await this.#renew(task, payloadBytes, signal);
     } catch (error) {
-      if (held === undefined || !(error instanceof MeshError) || error.code !== 'MESH_NETWORK') throw error;
-      return { ...held.lease, remote: [] };
+      const ended = this.ended(task);
+      if (ended === undefined || !(error instanceof MeshError) || error.code !== 'MESH_NETWORK') throw error;
+      return ended;
     }
   }
 
@@ -65,13 +83,14 @@ export class Leases {
   async #ask(task: string, payloadBytes: number, signal: AbortSignal): Promise<Lease> {
     const { api, network, now, report } = this.#options;
     const device = report(task);
-    const startedAt = now();
+    const askedAt = now();
     const { lease } = await api.placement(
       { task, payloadBytes, network: { rtt: network.path.rtt }, ...(device !== undefined && { device }) },
       signal,
     );
-    network.add(now() - startedAt);
-    this.#held.set(task, { lease, endsAt: startedAt + lease.ttlMs, deviceClass: device?.deviceClass });
+    network.add(now() - askedAt);
+    const endsAt = askedAt + lease.ttlMs;
+    this.#held.set(task, { lease, askedAt, endsAt, payloadBytes, deviceClass: device?.deviceClass });
     return lease;
   }
 }

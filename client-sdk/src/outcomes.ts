@@ -40,7 +40,9 @@ export class OutcomeReporter {
     this.#waiting = [];
     const profiles = this.#takeProfiles();
     if (outcomes.length === 0 && profiles.length === 0) return;
-    const sent = inParts(outcomes, MAX_REPORT_BYTES).map((part, index) =>
+    const parts = inParts(outcomes, MAX_REPORT_BYTES);
+    // The browser's allowance is for all that a page sends at its end, so the rest of it is given up.
+    const sent = (isLast ? parts.slice(0, 1) : parts).map((part, index) =>
       this.#api.outcomes({ outcomes: part, profiles: index === 0 ? profiles : [] }, isLast),
     );
     await Promise.allSettled(sent);
@@ -53,7 +55,7 @@ function inParts(outcomes: readonly Outcome[], maxBytes: number): Outcome[][] {
   const parts = [part];
   let bytes = 0;
   for (const outcome of outcomes) {
-    const size = JSON.stringify(outcome).length;
+    const size = new TextEncoder().encode(JSON.stringify(outcome)).byteLength;
     if (part.length > 0 && bytes + size > maxBytes) {
       part = [];
       parts.push(part);

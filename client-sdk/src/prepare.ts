@@ -63,7 +63,9 @@ export async function prepareTask(parts: PrepareParts, task: TaskInfo): Promise<
       });
       return;
     }
-    const failed = device.unavailable.filter((entry) => entry.task === task.task);
+    const failed = device.unavailable.filter(
+      (entry) => entry.task === task.task && variants.some(({ variant }) => variant === entry.variant),
+    );
     reasons.push(...failed.map(({ variant, reason }) => `${engine}: ${variant}: ${reason}`));
   }
   throw new MeshError('MESH_DEVICE_UNAVAILABLE', `"${task.task}" cannot run in this page`, {

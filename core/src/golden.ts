@@ -1,5 +1,5 @@
 import {
-  float32Tensor,
+  checkTensor,
   float32Values,
   type GoldenFile,
   goldenFileSchema,
@@ -33,7 +33,7 @@ export function parseGolden(bytes: Uint8Array, spec: Pick<VariantSpec, 'variant'
   if (outputs === undefined) {
     throw new MeshError('MESH_BAD_MANIFEST', `The ${what} has no outputs of model "${spec.model}"`);
   }
-  return { inputs: tensorsOf(golden.inputs), outputs: tensorsOf(outputs) };
+  return { inputs: tensorsOf(golden.inputs, what), outputs: tensorsOf(outputs, what) };
 }
 
 /**
@@ -73,9 +73,19 @@ function largestDifference(expected: Float32Array, found: Float32Array): number 
   return largest;
 }
 
-function tensorsOf(tensors: Readonly<Record<string, GoldenFile['inputs'][string]>>): Tensor[] {
-  return Object.entries(tensors).map(([name, { shape, base64 }]) => {
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-    return float32Tensor(name, shape, new Float32Array(bytes.buffer));
+function tensorsOf(tensors: Readonly<Record<string, GoldenFile['inputs'][string]>>, what: string): Tensor[] {
+  return Object.entries(tensors).map(([name, { datatype, shape, base64 }]) => {
+    try {
+      const data = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+      const tensor: Tensor = { name, datatype, shape, data };
+      checkTensor(tensor);
+      return tensor;
+    } catch (cause) {
+      throw new MeshError(
+        'MESH_BAD_MANIFEST',
+        `Expected "${name}" in the ${what} to hold base64 of shape [${shape.join(', ')}]`,
+        { cause },
+      );
+    }
   });
 }

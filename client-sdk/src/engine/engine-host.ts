@@ -92,8 +92,8 @@ export class EngineHost {
     call: Extract<EngineCall, { kind: 'picture' }>,
     signal?: AbortSignal,
   ): Promise<readonly Tensor[]> {
-    // A bitmap is handed over, not copied; plain pixels are the caller's own.
-    const transfer = 'close' in call.source ? [call.source] : [];
+    // A bitmap is handed over, not copied; pixels and files are the caller's own.
+    const transfer = call.source instanceof ImageBitmap ? [call.source] : [];
     const { outputs } = await this.#call(call, this.#runTimeoutMs, transfer, signal);
     return outputs;
   }
@@ -157,8 +157,27 @@ export class EngineHost {
     );
     this.#inFlight = { id, pending, startedAt: this.#options.now(), watchdog };
     const request: EngineRequest = { id, call: pending.call };
-    worker.postMessage(request, pending.transfer);
+    try {
+      worker.postMessage(request, pending.transfer);
+    } catch (cause) {
+      // Only what callers bring can be beyond cloning, for example a tensor with methods.
+      this.#endCall()?.reject(
+        new MeshError('MESH_BAD_TENSOR', `The input cannot be handed to a worker: ${cause}`, { cause }),
+      );
+      this.#startNext();
+      return;
+    }
     if (isNew && kind === 'start') this.#sendModels(worker);
+  }
+
+  /** Lets go of the call under way and gives it. */
+  #endCall(): Pending | undefined {
+    const inFlight = this.#inFlight;
+    if (inFlight === undefined) return undefined;
+    this.#inFlight = undefined;
+    clearTimeout(inFlight.watchdog);
+    inFlight.pending.detach();
+    return inFlight.pending;
   }
 
   #spawn(): Worker {
@@ -195,9 +214,7 @@ export class EngineHost {
       this.#giveUp(response.message);
       return;
     }
-    this.#inFlight = undefined;
-    clearTimeout(inFlight.watchdog);
-    pending.detach();
+    this.#endCall();
     if (response.kind === 'failed') {
       pending.reject(failed(response.code, response.message));
       // A worker whose engine did not start is of no use: whoever asks next gets a new one.
@@ -217,13 +234,7 @@ export class EngineHost {
     if (worker === undefined || worker !== this.#worker) return;
     worker.terminate();
     this.#worker = undefined;
-    const inFlight = this.#inFlight;
-    this.#inFlight = undefined;
-    if (inFlight !== undefined) {
-      clearTimeout(inFlight.watchdog);
-      inFlight.pending.detach();
-      inFlight.pending.reject(failed('MESH_EXECUTION_FAILED', `The engine gave up: ${reason}`));
-    }
+    this.#endCall()?.reject(failed('MESH_EXECUTION_FAILED', `The engine gave up: ${reason}`));
     this.#startNext();
   }
 }

@@ -30,7 +30,7 @@ async function answer({ id, call }: EngineRequest): Promise<void> {
 }
 
 async function perform(call: EngineCall): Promise<readonly Tensor[]> {
-  if (call.kind === 'picture') return [imageToTensor(readPixels(call.source), call.rule)];
+  if (call.kind === 'picture') return [imageToTensor(await readPixels(call.source), call.rule)];
   if (call.kind === 'start') {
     engine = await createEngine(call.start);
     return [];

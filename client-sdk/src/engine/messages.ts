@@ -1,4 +1,5 @@
 import type { ImagePreprocess, Tensor, VariantSpec } from '@nearfar/protocol';
+import type { PictureSource } from '../pixels.ts';
 import type { EngineName } from '../types.ts';
 
 /** What a worker needs in order to start its engine. */
@@ -14,9 +15,6 @@ export interface ModelFiles {
   /** In the order of `spec.artifacts`: the first is the entry file. */
   readonly files: readonly { readonly path: string; readonly bytes: Uint8Array<ArrayBuffer> }[];
 }
-
-/** A picture on its way to a worker: decoded, and not yet read. */
-export type PictureSource = ImageBitmap | ImageData;
 
 /** What the page asks of a worker. */
 export type EngineCall =

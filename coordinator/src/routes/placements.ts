@@ -27,8 +27,8 @@ import { refusalError } from '../steps/place.ts';
 import { readJson } from './body.ts';
 import { entry, gate } from './gate.ts';
 
-/** For how long a page may decide by itself: about as long as load reports of the fleet mean anything. */
-export const LEASE_TTL_MS = 5_000;
+/** For how long a page may decide by itself. Pages ask again well before, for the fleet's newest load. */
+export const LEASE_TTL_MS = LIMITS.maxLeaseTtlMs;
 
 /** A page that has not measured its network yet. */
 const UNKNOWN_CALLER_NETWORK: NetworkPath = { rtt: { meanMs: 50, varianceMs2: 625 }, bytesPerMs: undefined };

@@ -76,7 +76,8 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
-  { folder: 'core', internal: [PROTOCOL], external: [], node: false, bannedNames: WORLD },
+  // fast-png is pure too: bytes in, pixels out.
+  { folder: 'core', internal: [PROTOCOL], external: ['fast-png'], node: false, bannedNames: WORLD },
   {
     folder: 'coordinator',
     internal: [PROTOCOL, CORE],

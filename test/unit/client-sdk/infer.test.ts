@@ -1,0 +1,435 @@
+import {
+  BINARY_HEADER,
+  decodeInferRequest,
+  encodeInferResponse,
+  float32Values,
+  joinBody,
+  type Lease,
+  MeshError,
+  type Outcome,
+  type Parameters,
+  type Tensor,
+  type VariantSpec,
+} from '@nearfar/protocol';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Api } from '../../../client-sdk/src/api.ts';
+import { Device } from '../../../client-sdk/src/device.ts';
+import { countRows, inferDecided, parametersOf, specOf } from '../../../client-sdk/src/infer.ts';
+import { Leases } from '../../../client-sdk/src/lease.ts';
+import { NetworkMeter } from '../../../client-sdk/src/network.ts';
+import { OutcomeReporter } from '../../../client-sdk/src/outcomes.ts';
+import type { InferOptions, MeshEvents } from '../../../client-sdk/src/types.ts';
+import { HandClock, lease, leasedOption, rowsOf, taskInfo, variantSpec } from './builders.ts';
+import { AnsweringWorkers } from './fake-worker.ts';
+
+const EDGE = { tier: 'edge', variant: 'tiny-fp32-onnx', worker: 'edge-1', accuracy: 0.9 } as const;
+/** A price on the visitor's energy that makes any remote place cheaper. */
+const DEAR_ENERGY = { energyPicoUsdPerMs: 1e9, artifactPicoUsdPerByte: 0, expectedReuse: 1 };
+
+interface Emitted {
+  readonly type: keyof MeshEvents;
+  readonly detail: unknown;
+}
+
+interface PageOptions {
+  readonly granted?: Lease;
+  /** What the engine does with a run; default: it gives the scores 1 and 3. */
+  readonly onRun?: (page: Page) => readonly Tensor[];
+  /** What the mesh does with a request; default: it answers with the scores 2 and 1. */
+  readonly onRequest?: (page: Page) => Promise<Response>;
+  /** What the way to the mesh takes, in milliseconds. */
+  readonly roundTripMs?: number;
+  /** Leases that the mesh grants; it leaves further ones unanswered. */
+  readonly leases?: number;
+}
+
+/** A page with real parts between a worker that answers by itself and a mesh that the test speaks for. */
+class Page {
+  readonly clock = new HandClock();
+  readonly network = new NetworkMeter();
+  readonly events: Emitted[] = [];
+  readonly sent: { readonly task: string; readonly parameters: Record<string, unknown> }[] = [];
+  readonly outcomes: Outcome[] = [];
+  readonly workers: AnsweringWorkers;
+  readonly device: Device;
+  readonly #api: Api;
+  readonly #leases: Leases;
+  readonly #reporter: OutcomeReporter;
+
+  constructor(options: PageOptions) {
+    const { granted = lease(), roundTripMs = 0, leases = Number.POSITIVE_INFINITY } = options;
+    let asked = 0;
+    this.workers = new AnsweringWorkers((call) =>
+      call.kind === 'run' ? (options.onRun?.(this) ?? [rowsOf('y', 1, 3)]) : [],
+    );
+    this.device = new Device({
+      now: this.clock.now,
+      createWorker: this.workers.create,
+      assetBase: undefined,
+      onChange: () => undefined,
+    });
+    this.device.capability = { webgpu: undefined, description: 'none', architecture: 'x64', cores: 4 };
+    const unused = () => Promise.reject(new Error('not used here'));
+    this.#api = {
+      models: unused,
+      artifact: unused,
+      placement: async () => {
+        asked += 1;
+        if (asked > leases) return await new Promise<never>(() => undefined);
+        this.clock.ms += roundTripMs;
+        return { placement: null, lease: granted };
+      },
+      outcomes: async (report) => {
+        this.outcomes.push(...(report.outcomes as Outcome[]));
+      },
+      request: async (path, init) => {
+        const { header } = readRequest(init);
+        this.sent.push({ task: path, parameters: header.parameters ?? {} });
+        return (await options.onRequest?.(this)) ?? edgeAnswer();
+      },
+    };
+    this.#leases = new Leases({
+      api: this.#api,
+      network: this.network,
+      now: this.clock.now,
+      report: () => undefined,
+    });
+    this.#reporter = new OutcomeReporter(this.#api, () => []);
+  }
+
+  /** Makes a variant ready that took `runMs` in each of 40 runs. */
+  async ready(runMs: number, over: Partial<VariantSpec> = {}): Promise<void> {
+    const spec = variantSpec(over);
+    const signal = new AbortController().signal;
+    await this.device.load('ort-wasm', spec, { spec, files: [] }, signal);
+    this.device.add(
+      'ort-wasm',
+      spec,
+      10,
+      Array.from({ length: 40 }, () => runMs),
+    );
+  }
+
+  /** Asks for one inference and then waits until its outcome is reported. */
+  async infer(
+    parameters: Parameters = {},
+    signal = new AbortController().signal,
+    inputs = [rowsOf('x', 1, 2)],
+  ) {
+    const task = taskInfo();
+    const parts = {
+      api: this.#api,
+      device: this.device,
+      leases: this.#leases,
+      network: this.network,
+      outcomes: this.#reporter,
+      now: this.clock.now,
+      emit: (type: keyof MeshEvents, detail: unknown) => void this.events.push({ type, detail }),
+    };
+    try {
+      return await inferDecided(parts, {
+        task,
+        inputs,
+        rows: countRows(task, inputs),
+        parameters,
+        spec: specOf(task, parameters),
+        startedAt: this.clock.ms,
+        signal,
+      });
+    } finally {
+      await this.#reporter.flush();
+    }
+  }
+
+  /** What was emitted under a type. */
+  eventsOf(type: keyof MeshEvents): unknown[] {
+    return this.events.filter((event) => event.type === type).map(({ detail }) => detail);
+  }
+}
+
+function readRequest(init: RequestInit) {
+  const headerBytes = Number(new Headers(init.headers).get(BINARY_HEADER));
+  return decodeInferRequest(init.body as Uint8Array<ArrayBuffer>, headerBytes);
+}
+
+function edgeAnswer(over: Record<string, string | number> = {}): Response {
+  const facts = {
+    ...EDGE,
+    predicted_ms: 6,
+    total_ms: 8,
+    cost_usd: 1e-9,
+    decision_id: 'decided-remotely',
+    ...over,
+  };
+  const body = encodeInferResponse(
+    { model_name: 'digits', parameters: facts },
+    [rowsOf('y', 2, 1)],
+    () => true,
+  );
+  return new Response(joinBody(body), { headers: { [BINARY_HEADER]: String(body.headerBytes) } });
+}
+
+const unreachable = () => Promise.reject(new MeshError('MESH_NETWORK', 'The mesh cannot be reached'));
+const broken = (): never => {
+  throw new Error('device lost');
+};
+
+const pages: Page[] = [];
+
+function pageWith(options: PageOptions = {}): Page {
+  const page = new Page(options);
+  pages.push(page);
+  return page;
+}
+
+afterEach(() => {
+  for (const page of pages.splice(0)) {
+    expect(page.device.view('digits', false).backlogMs).toBe(0);
+    page.device.close();
+  }
+});
+
+describe('parameters of options', () => {
+  test('are named as the protocol names them; what is left out is not there', () => {
+    const options: InferOptions = { sloMs: 100, minAccuracy: 0.9, timeoutMs: 1.5, onInfeasible: 'reject' };
+    expect(parametersOf(options)).toEqual({
+      slo_ms: 100,
+      min_accuracy: 0.9,
+      timeout: 1_500,
+      on_infeasible: 'reject',
+    });
+    expect(parametersOf({ signal: new AbortController().signal })).toEqual({});
+  });
+
+  test.each([
+    ['slo_ms', { sloMs: 0 }],
+    ['slo_ms', { sloMs: Number.NaN }],
+    ['slo_target', { sloTarget: 1 }],
+    ['min_accuracy', { minAccuracy: 1.5 }],
+    ['max_cost_usd', { maxCostUsd: -1 }],
+    ['prefer', { prefer: 'speed' as never }],
+    ['privacy', { privacy: 'secret' as never }],
+    ['priority', { priority: 0.5 }],
+    ['timeout', { timeoutMs: Number.POSITIVE_INFINITY }],
+    ['explain', { explain: 'yes' as never }],
+  ])('a bad %s is refused by its name', (field, options: InferOptions) => {
+    expect(() => parametersOf(options)).toThrow(
+      expect.objectContaining({ code: 'MESH_BAD_PARAMETER', message: expect.stringContaining(`"${field}"`) }),
+    );
+  });
+});
+
+describe('inference in a page', () => {
+  test('runs in the page when that is cheapest, and reports it', async () => {
+    const page = pageWith();
+    await page.ready(5);
+    const answer = await page.infer({ slo_ms: 100 });
+    expect(answer.placement).toMatchObject({ tier: 'browser', worker: 'page', variant: 'tiny-fp32-onnx' });
+    expect(answer.predictions.map(({ label }) => label)).toEqual(['odd', 'even']);
+    expect(answer.explanation).toBeUndefined();
+    expect(page.sent).toEqual([]);
+    expect(page.outcomes).toEqual([
+      expect.objectContaining({
+        tier: 'browser',
+        status: 'ok',
+        leaseId: 'lease-1',
+        decisionId: answer.placement.decisionId,
+        candidates: [],
+      }),
+    ]);
+    expect(page.events).toEqual([{ type: 'outcome', detail: { ...answer.placement, task: 'digits' } }]);
+  });
+
+  test('goes to the mesh when the page is too slow', async () => {
+    const page = pageWith();
+    await page.ready(500);
+    const answer = await page.infer({ slo_ms: 100 });
+    expect(answer.placement).toMatchObject({ ...EDGE, decisionId: 'decided-remotely', totalMs: 8 });
+    expect(page.workers.runs).toEqual([]);
+    // What the mesh ran it accounts for itself.
+    expect(page.outcomes).toEqual([]);
+    expect(page.eventsOf('outcome')).toHaveLength(1);
+  });
+
+  test('tells whether the deadline was met on the clock of the caller', async () => {
+    const late = pageWith({
+      onRun: (page) => {
+        page.clock.ms += 101;
+        return [rowsOf('y', 1, 3)];
+      },
+    });
+    await late.ready(5);
+    expect((await late.infer({ slo_ms: 100 })).placement).toMatchObject({ clientMs: 101, sloMet: false });
+  });
+
+  test('a run in the page that fails goes on remotely and says so', async () => {
+    const page = pageWith({ onRun: broken });
+    await page.ready(5);
+    const answer = await page.infer({ slo_ms: 100 });
+    expect(answer.placement).toMatchObject(EDGE);
+    expect(page.eventsOf('failover')).toEqual([
+      { task: 'digits', from: 'browser', reason: expect.stringContaining('device lost') },
+    ]);
+    expect(page.outcomes).toEqual([expect.objectContaining({ tier: 'browser', status: 'failed' })]);
+  });
+
+  test('a variant that fails three times in a row is no candidate any more', async () => {
+    const page = pageWith({ onRun: broken });
+    await page.ready(5);
+    for (let attempt = 0; attempt < 4; attempt += 1) await page.infer();
+    expect(page.eventsOf('failover')).toHaveLength(3);
+    expect(page.device.unavailable).toEqual([expect.objectContaining({ variant: 'tiny-fp32-onnx' })]);
+  });
+
+  test('a local_only request never leaves the page, whatever happens', async () => {
+    const page = pageWith({ onRun: broken });
+    await page.ready(5);
+    await expect(page.infer({ privacy: 'local_only' })).rejects.toMatchObject({
+      code: 'MESH_EXECUTION_FAILED',
+    });
+    expect(page.sent).toEqual([]);
+    expect(page.eventsOf('failover')).toEqual([]);
+  });
+
+  test('a mesh that cannot be reached is replaced by a ready variant, also a late one', async () => {
+    const page = pageWith({ onRequest: unreachable });
+    await page.ready(500);
+    const answer = await page.infer({ slo_ms: 100 });
+    expect(answer.placement).toMatchObject({ tier: 'browser', worker: 'page' });
+    expect(page.sent).toHaveLength(1);
+    expect(page.eventsOf('failover')).toEqual([
+      { task: 'digits', from: 'edge', reason: 'The mesh cannot be reached' },
+    ]);
+  });
+
+  test('the replacement breaks no demand but the deadline', async () => {
+    const granted = lease({ remote: [leasedOption({ accuracy: 0.95 })] });
+    const page = pageWith({ granted, onRequest: unreachable });
+    await page.ready(5);
+    await expect(page.infer({ min_accuracy: 0.92 })).rejects.toMatchObject({ code: 'MESH_NETWORK' });
+    expect(page.workers.runs).toEqual([]);
+  });
+
+  test('without a ready variant the failure of the mesh reaches the caller', async () => {
+    const page = pageWith({ onRequest: unreachable });
+    await expect(page.infer()).rejects.toMatchObject({ code: 'MESH_NETWORK' });
+    expect(page.events).toEqual([]);
+  });
+
+  test('a request that the mesh found wrong is not tried in the page', async () => {
+    const wrong = new MeshError('MESH_BAD_TENSOR', 'Unknown input "x"');
+    const page = pageWith({
+      granted: lease({ prices: DEAR_ENERGY }),
+      onRequest: () => Promise.reject(wrong),
+    });
+    await page.ready(5);
+    await expect(page.infer()).rejects.toBe(wrong);
+    expect(page.workers.runs).toEqual([]);
+  });
+
+  test('the mesh gets what is left of the deadline without the way there and back', async () => {
+    const page = pageWith({
+      roundTripMs: 20,
+      onRequest: async ({ clock }) => {
+        clock.ms += 28;
+        return edgeAnswer({ total_ms: 8 });
+      },
+    });
+    const { placement } = await page.infer({ slo_ms: 100, explain: true, min_accuracy: 0.5 });
+    // 20 ms went by for the lease, 20 ms are left over for the round trip.
+    expect(page.sent).toEqual([
+      {
+        task: '/v2/models/digits/infer',
+        parameters: { binary_data_output: true, slo_ms: 60, min_accuracy: 0.5, explain: false },
+      },
+    ]);
+    expect(placement).toMatchObject({ totalMs: 8, clientMs: 48, sloMet: true });
+    // Lease and request both took 20 ms of travel.
+    expect(page.network.path.rtt.meanMs).toBe(20);
+  });
+
+  test('a deadline that has passed on the way to the lease is not sent as zero', async () => {
+    const page = pageWith({ roundTripMs: 200 });
+    await page.infer({ slo_ms: 100 });
+    expect(page.sent[0]?.parameters.slo_ms).toBe(1);
+  });
+
+  test('explain gives the candidates, to the caller and into the outcome', async () => {
+    const page = pageWith();
+    await page.ready(5);
+    const answer = await page.infer({ explain: true });
+    expect(answer.explanation).toEqual([
+      expect.objectContaining({ tier: 'browser', verdict: 'chosen', reasons: [] }),
+      expect.objectContaining({ tier: 'edge', verdict: 'feasible' }),
+    ]);
+    expect(page.outcomes[0]?.candidates).toEqual(answer.explanation);
+  });
+
+  test('when nothing is feasible the refusal says how far the demand would have to give way', async () => {
+    const page = pageWith();
+    await page.ready(5);
+    await expect(page.infer({ min_accuracy: 0.99 })).rejects.toMatchObject({
+      code: 'MESH_NO_FEASIBLE_PLACEMENT',
+      details: { nearest: { min_accuracy: 0.9 } },
+    });
+    expect(page.sent).toEqual([]);
+    expect(page.workers.runs).toEqual([]);
+  });
+
+  test('a refusal says why this page has no variant ready', async () => {
+    const page = pageWith();
+    await page.device.reject(variantSpec(), 'ort-wasm', 'wrong numbers');
+    await expect(page.infer({ privacy: 'local_only' })).rejects.toMatchObject({
+      code: 'MESH_NO_FEASIBLE_PLACEMENT',
+      details: { nearest: { privacy: 'no_pool' }, unavailable: [{ reason: 'wrong numbers' }] },
+    });
+  });
+
+  test('without any place the mesh has no capacity, and a retry may help', async () => {
+    const page = pageWith({ granted: lease({ remote: [] }) });
+    await expect(page.infer()).rejects.toMatchObject({ code: 'MESH_NO_CAPACITY', retryAfterSeconds: 1 });
+  });
+
+  test('an abort during a run gives the reason of the caller and counts as cancelled', async () => {
+    const caller = new AbortController();
+    const page = pageWith({
+      onRun: () => {
+        caller.abort(new Error('gone'));
+        return [];
+      },
+    });
+    await page.ready(5);
+    await expect(page.infer({}, caller.signal)).rejects.toThrow('gone');
+    expect(page.outcomes).toEqual([expect.objectContaining({ status: 'cancelled' })]);
+    expect(page.eventsOf('failover')).toEqual([]);
+    expect(page.sent).toEqual([]);
+  });
+
+  test('a batch gives tensors and no predictions', async () => {
+    const page = pageWith({ onRun: () => [rowsOf('y', 1, 3, 4, 2)] });
+    await page.ready(5);
+    const answer = await page.infer({}, undefined, [rowsOf('x', 1, 2, 3, 4)]);
+    expect(answer.predictions).toEqual([]);
+    expect(answer.outputs.flatMap((output) => [...float32Values(output)])).toEqual([1, 3, 4, 2]);
+  });
+});
+
+describe('a page whose lease has ended', () => {
+  test('does not wait for a new one when only the page can still be on time', async () => {
+    const page = pageWith({ roundTripMs: 150, leases: 1 });
+    await page.ready(5);
+    await page.infer({ slo_ms: 10_000 });
+    page.clock.ms += 60_000;
+    const answer = await page.infer({ slo_ms: 120 });
+    expect(answer.placement).toMatchObject({ tier: 'browser', sloMet: true });
+  });
+
+  test('waits for a new one when there is time', async () => {
+    const page = pageWith({ roundTripMs: 150, granted: lease({ prices: DEAR_ENERGY }) });
+    await page.ready(5);
+    await page.infer({ slo_ms: 10_000 });
+    page.clock.ms += 60_000;
+    const answer = await page.infer({ slo_ms: 10_000 });
+    expect(answer.placement.tier).toBe('edge');
+  });
+});

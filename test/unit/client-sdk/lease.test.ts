@@ -1,0 +1,163 @@
+import { type Lease, MeshError, type PlacementRequest } from '@nearfar/protocol';
+import { describe, expect, test } from 'vitest';
+import { type DeviceReport, Leases } from '../../../client-sdk/src/lease.ts';
+import { NetworkMeter } from '../../../client-sdk/src/network.ts';
+import { settled } from '../../support/worker/manual-clock.ts';
+import { HandClock, lease } from './builders.ts';
+
+interface Ask {
+  readonly request: PlacementRequest;
+  readonly signal: AbortSignal | undefined;
+  readonly grant: (lease: Lease) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** Leases over a mesh that answers when the test says so. */
+class HandMesh {
+  readonly clock = new HandClock();
+  readonly network = new NetworkMeter();
+  readonly asks: Ask[] = [];
+  device: DeviceReport | undefined;
+  readonly leases = new Leases({
+    network: this.network,
+    now: this.clock.now,
+    report: () => this.device,
+    api: {
+      placement: async (request, signal) => {
+        const { promise, resolve, reject } = Promise.withResolvers<Lease>();
+        this.asks.push({ request, signal, grant: resolve, fail: reject });
+        return { placement: null, lease: await promise };
+      },
+    },
+  });
+
+  get ask(): Ask {
+    const ask = this.asks.at(-1);
+    if (ask === undefined) throw new Error('Expected the mesh to be asked');
+    return ask;
+  }
+
+  /** Asks for a lease and lets the mesh grant `granted`. */
+  async take(granted: Lease): Promise<Lease> {
+    const taken = this.leases.get('digits', 0);
+    await settled();
+    this.ask.grant(granted);
+    return await taken;
+  }
+}
+
+const device = (deviceClass: string): DeviceReport => ({ deviceClass, ready: [] });
+const unreachable = new MeshError('MESH_NETWORK', 'The mesh cannot be reached');
+
+describe('leases', () => {
+  test('callers at the same time share one request', async () => {
+    const mesh = new HandMesh();
+    const both = Promise.all([mesh.leases.get('digits', 100), mesh.leases.get('digits', 100)]);
+    await settled();
+    expect(mesh.asks).toHaveLength(1);
+    expect(mesh.ask.request).toMatchObject({ task: 'digits', payloadBytes: 100 });
+    mesh.ask.grant(lease());
+    expect(await both).toEqual([lease(), lease()]);
+  });
+
+  test('a lease that is fresh is used as it is, and asking measures the way to the mesh', async () => {
+    const mesh = new HandMesh();
+    const taken = mesh.leases.get('digits', 0);
+    await settled();
+    mesh.clock.ms = 30;
+    mesh.ask.grant(lease({ ttlMs: 30_000 }));
+    await taken;
+    expect(mesh.network.path.rtt.meanMs).toBe(30);
+    mesh.clock.ms = 2_400;
+    expect(await mesh.leases.get('digits', 0)).toEqual(lease({ ttlMs: 30_000 }));
+    await settled();
+    expect(mesh.asks).toHaveLength(1);
+  });
+
+  test('a lease that is no longer fresh is renewed once in the background, and nobody waits for that', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000 }));
+    mesh.clock.ms = 2_600;
+    expect((await mesh.leases.get('digits', 0)).id).toBe('first');
+    expect((await mesh.leases.get('digits', 0)).id).toBe('first');
+    await settled();
+    expect(mesh.asks).toHaveLength(2);
+    mesh.ask.grant(lease({ id: 'second', ttlMs: 30_000 }));
+    await settled();
+    expect((await mesh.leases.get('digits', 0)).id).toBe('second');
+    expect(mesh.asks).toHaveLength(2);
+  });
+
+  test('a renewal that fails hurts nobody while the lease holds', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000 }));
+    mesh.clock.ms = 2_600;
+    await mesh.leases.get('digits', 0);
+    await settled();
+    mesh.ask.fail(unreachable);
+    await settled();
+    expect((await mesh.leases.get('digits', 0)).id).toBe('first');
+  });
+
+  test('a lease that has ended is waited for', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 1_000 }));
+    mesh.clock.ms = 1_000;
+    expect((await mesh.take(lease({ id: 'second' }))).id).toBe('second');
+  });
+
+  test('the mesh is asked anew when the class of the device has changed', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'without a device' }));
+    mesh.device = device('wasm:x64-4');
+    expect((await mesh.take(lease({ id: 'as wasm' }))).id).toBe('as wasm');
+    mesh.device = device('webgpu:test');
+    expect((await mesh.take(lease({ id: 'as webgpu' }))).id).toBe('as webgpu');
+    expect(mesh.asks.map(({ request }) => request.device?.deviceClass)).toEqual([
+      undefined,
+      'wasm:x64-4',
+      'webgpu:test',
+    ]);
+  });
+
+  test('while the mesh cannot be reached, a former lease holds without its remote options', async () => {
+    const mesh = new HandMesh();
+    const former = lease({ ttlMs: 1_000 });
+    await mesh.take(former);
+    mesh.clock.ms = 5_000;
+    const offline = mesh.leases.get('digits', 0);
+    await settled();
+    mesh.ask.fail(unreachable);
+    expect(await offline).toEqual({ ...former, remote: [] });
+    // It is not kept as if it had been granted: the next call asks again.
+    expect((await mesh.take(lease({ id: 'back again' }))).remote).toHaveLength(1);
+  });
+
+  test('without a former lease an unreachable mesh is an error', async () => {
+    const mesh = new HandMesh();
+    const first = mesh.leases.get('digits', 0);
+    await settled();
+    mesh.ask.fail(unreachable);
+    await expect(first).rejects.toBe(unreachable);
+  });
+
+  test('any other error reaches the caller, also with a former lease', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 1_000 }));
+    mesh.clock.ms = 5_000;
+    const refused = mesh.leases.get('digits', 0);
+    await settled();
+    mesh.ask.fail(new MeshError('MESH_UNAUTHENTICATED', 'Who is it?'));
+    await expect(refused).rejects.toMatchObject({ code: 'MESH_UNAUTHENTICATED' });
+  });
+
+  test('a caller that aborts gets its own reason and the request is ended', async () => {
+    const mesh = new HandMesh();
+    const caller = new AbortController();
+    const taken = mesh.leases.get('digits', 0, caller.signal);
+    await settled();
+    caller.abort(new Error('gone'));
+    await expect(taken).rejects.toThrow('gone');
+    expect(mesh.ask.signal?.aborted).toBe(true);
+  });
+});

@@ -1,0 +1,151 @@
+import { LIMITS, type Outcome, type OutcomesRequest, type ProfileReport } from '@nearfar/protocol';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { OutcomeReporter } from '../../../client-sdk/src/outcomes.ts';
+
+function outcome(decisionId: string, over: Partial<Outcome> = {}): Outcome {
+  return {
+    task: 'digits',
+    variant: 'tiny-fp32-onnx',
+    revision: 1,
+    tier: 'browser',
+    decisionId,
+    privacy: 'any',
+    status: 'ok',
+    predictedMs: 5,
+    totalMs: 6,
+    candidates: [],
+    ...over,
+  };
+}
+
+const profile: ProfileReport = {
+  task: 'digits',
+  variant: 'tiny-fp32-onnx',
+  revision: 1,
+  deviceClass: 'wasm:x64-4',
+  batch: 1,
+  epoch: 'life-1',
+  version: 1,
+  computeMs: { buckets: [[0, 1]], sum: 1, sumOfSquares: 1 },
+};
+
+interface Sent extends OutcomesRequest {
+  readonly isLast: boolean;
+}
+
+/** A reporter with its mesh. */
+class Recorder {
+  readonly sent: Sent[] = [];
+  profiles: ProfileReport[] = [];
+  failure: Error | undefined;
+  readonly reporter = new OutcomeReporter(
+    {
+      outcomes: async (report, isLast) => {
+        this.sent.push({ ...report, isLast });
+        if (this.failure !== undefined) throw this.failure;
+      },
+    },
+    () => this.profiles.splice(0),
+  );
+
+  /** Ids of what was sent, one list a request. */
+  get ids(): string[][] {
+    return this.sent.map(({ outcomes }) => outcomes.map(({ decisionId }) => decisionId));
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+
+afterEach(() => {
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+describe('outcome reporter', () => {
+  test('what happens within a second goes in one request', async () => {
+    const mesh = new Recorder();
+    mesh.reporter.add(outcome('a'));
+    await vi.advanceTimersByTimeAsync(900);
+    mesh.reporter.add(outcome('b'));
+    expect(mesh.sent).toEqual([]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(mesh.ids).toEqual([['a', 'b']]);
+    mesh.reporter.add(outcome('c'));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(mesh.ids).toEqual([['a', 'b'], ['c']]);
+  });
+
+  test('sends nothing when there is nothing', async () => {
+    const mesh = new Recorder();
+    mesh.reporter.schedule();
+    await vi.advanceTimersByTimeAsync(1_000);
+    await mesh.reporter.flush(true);
+    expect(mesh.sent).toEqual([]);
+  });
+
+  test('profiles go also without an outcome', async () => {
+    const mesh = new Recorder();
+    mesh.profiles = [profile];
+    mesh.reporter.schedule();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(mesh.sent).toEqual([{ outcomes: [], profiles: [profile], isLast: false }]);
+  });
+
+  test('a flush sends at once, once, and says whether it is the last', async () => {
+    const mesh = new Recorder();
+    mesh.reporter.add(outcome('a'));
+    await mesh.reporter.flush(true);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(mesh.ids).toEqual([['a']]);
+    expect(mesh.sent[0]?.isLast).toBe(true);
+  });
+
+  test('splits by bytes, keeps the order, and the profiles go with the first part only', async () => {
+    const mesh = new Recorder();
+    mesh.profiles = [profile];
+    const ids = Array.from({ length: 100 }, (_, index) => `id-${index}`);
+    for (const id of ids) mesh.reporter.add(outcome(id, { leaseId: 'x'.repeat(2_000) }));
+    await mesh.reporter.flush();
+    expect(mesh.sent.length).toBeGreaterThan(1);
+    expect(mesh.ids.flat()).toEqual(ids);
+    expect(mesh.sent.map(({ profiles }) => profiles?.length)).toEqual([
+      1,
+      ...Array.from({ length: mesh.sent.length - 1 }, () => 0),
+    ]);
+    // What a browser lets a page that goes send in one request (Fetch standard, keepalive).
+    for (const { outcomes } of mesh.sent) expect(JSON.stringify(outcomes).length).toBeLessThan(64 * 1024);
+  });
+
+  test('an outcome that is larger than a part goes alone', async () => {
+    const mesh = new Recorder();
+    const large = { leaseId: 'x'.repeat(60_000) };
+    mesh.reporter.add(outcome('a'));
+    mesh.reporter.add(outcome('large', large));
+    mesh.reporter.add(outcome('b'));
+    await mesh.reporter.flush();
+    expect(mesh.ids).toEqual([['a'], ['large'], ['b']]);
+  });
+
+  test('forgets the oldest beyond the limit', async () => {
+    const mesh = new Recorder();
+    for (let index = 0; index < LIMITS.maxOutcomes + 3; index += 1) mesh.reporter.add(outcome(`id-${index}`));
+    await mesh.reporter.flush();
+    const ids = mesh.ids.flat();
+    expect(ids).toHaveLength(LIMITS.maxOutcomes);
+    expect(ids[0]).toBe('id-3');
+    expect(ids.at(-1)).toBe(`id-${LIMITS.maxOutcomes + 2}`);
+  });
+
+  test('never rejects, and what was lost is not sent again', async () => {
+    const mesh = new Recorder();
+    mesh.failure = new Error('offline');
+    mesh.reporter.add(outcome('lost'));
+    await expect(mesh.reporter.flush()).resolves.toBeUndefined();
+    mesh.failure = undefined;
+    mesh.reporter.add(outcome('next'));
+    await mesh.reporter.flush();
+    expect(mesh.ids).toEqual([['lost'], ['next']]);
+  });
+});
