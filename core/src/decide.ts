@@ -19,9 +19,11 @@ export interface Reason {
 /** An option, what is predicted of it for this request, and whether it will do. */
 export interface JudgedOption {
   readonly option: Option;
-  /** Predicted mean of the whole latency. */
+  /** What the request had spent when it was decided; part of the two figures below. */
+  readonly spentMs: number;
+  /** Predicted mean of the whole latency, counted like the deadline. */
   readonly predictedMs: number;
-  /** Predicted latency that a share `sloTarget` of requests stays below. */
+  /** Predicted latency that a share `sloTarget` of requests stays below, counted like the deadline. */
   readonly tailMs: number;
   /** P(latency ≤ deadline). */
   readonly onTimeProbability: number;
@@ -61,8 +63,7 @@ export interface NearestFeasible {
  * @param elapsedMs milliseconds of the request's budget that are already spent.
  */
 export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs = 0): Decision {
-  const deadlineMs = spec.sloMs - elapsedMs;
-  const candidates = options.map((option) => judge(spec, option, deadlineMs));
+  const candidates = options.map((option) => judge(spec, option, elapsedMs));
   const feasible = candidates.filter((candidate) => candidate.reasons.length === 0);
   const best = first(feasible, spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST);
   if (best !== undefined) return { candidates, choice: { kind: 'meets-slo', chosen: best } };
@@ -77,13 +78,13 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
   const message = refusalMessage(candidates);
   return {
     candidates,
-    choice: { kind: 'refused', message, nearest: nearestFeasible(candidates, elapsedMs) },
+    choice: { kind: 'refused', message, nearest: nearestFeasible(candidates) },
   };
 }
 
-function judge(spec: RequestSpec, option: Option, deadlineMs: number): JudgedOption {
+function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption {
   const latency = totalLatency(option.parts);
-  const probability = onTimeProbability(latency, deadlineMs);
+  const probability = onTimeProbability(latency, spec.sloMs - spentMs);
   const reasons: Reason[] = [...option.blockers];
   if (spec.model !== undefined && option.model !== spec.model) {
     reasons.push({ code: 'other-model', message: `The request asks for model "${spec.model}"` });
@@ -109,14 +110,20 @@ function judge(spec: RequestSpec, option: Option, deadlineMs: number): JudgedOpt
       message: `Worst-case cost ${usd(option.worstCostPicoUsd)} is above the cap of ${usd(spec.maxCostPicoUsd)}`,
     });
   }
-  const tailMs = quantileMs(latency, spec.sloTarget);
   if (probability < spec.sloTarget) {
     reasons.push({
       code: 'too-slow',
-      message: `P(latency ≤ ${round(deadlineMs)} ms) is ${percent(probability)}, below the target of ${percent(spec.sloTarget)}`,
+      message: `P(latency ≤ ${round(spec.sloMs)} ms) is ${percent(probability)}, below the target of ${percent(spec.sloTarget)}`,
     });
   }
-  return { option, predictedMs: latency.meanMs, tailMs, onTimeProbability: probability, reasons };
+  return {
+    option,
+    spentMs,
+    predictedMs: spentMs + latency.meanMs,
+    tailMs: spentMs + quantileMs(latency, spec.sloTarget),
+    onTimeProbability: probability,
+    reasons,
+  };
 }
 
 function keepsPrivacy(spec: RequestSpec, option: Option): boolean {
@@ -161,10 +168,10 @@ function refusalMessage(candidates: readonly JudgedOption[]): string {
 }
 
 /** For each single demand: how far it would have to give way for something to be feasible. */
-function nearestFeasible(candidates: readonly JudgedOption[], elapsedMs: number): NearestFeasible {
+function nearestFeasible(candidates: readonly JudgedOption[]): NearestFeasible {
   const blockedOnlyBy = (code: Reason['code']) =>
     candidates.filter(({ reasons }) => reasons.length > 0 && reasons.every((reason) => reason.code === code));
-  const slow = blockedOnlyBy('too-slow').map((candidate) => Math.ceil(candidate.tailMs + elapsedMs));
+  const slow = blockedOnlyBy('too-slow').map((candidate) => Math.ceil(candidate.tailMs));
   const inaccurate = blockedOnlyBy('accuracy-below-minimum').map((candidate) => candidate.option.accuracy);
   const costly = blockedOnlyBy('cost-above-cap').map((candidate) => candidate.option.worstCostPicoUsd);
   const secret = blockedOnlyBy('privacy').map((candidate) => candidate.option.tier);

@@ -9,13 +9,14 @@ export function explainCandidates({ candidates, choice }: Decision): Candidate[]
 }
 
 function explainCandidate(judged: JudgedOption, isChosen: boolean): Candidate {
-  const { option, predictedMs, tailMs, onTimeProbability, reasons } = judged;
+  const { option, spentMs, predictedMs, tailMs, onTimeProbability, reasons } = judged;
   return {
     variant: option.variant,
     tier: option.tier,
     worker: option.worker,
     deviceClass: option.deviceClass,
     accuracy: option.accuracy,
+    spentMs,
     parts: option.parts,
     predictedMs,
     tailMs: Number.isFinite(tailMs) ? tailMs : null,

@@ -127,8 +127,11 @@ export const candidateSchema = v.object({
   worker: v.pipe(v.string(), v.maxLength(128)),
   deviceClass: deviceClassSchema,
   accuracy: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  /** What the request had spent when it was decided, in milliseconds. */
+  spentMs: v.pipe(v.number(), v.minValue(0)),
+  /** What was to follow. */
   parts: partsSchema,
-  /** Predicted mean of the whole latency. */
+  /** Predicted mean of the whole latency: what was spent and every part. */
   predictedMs: v.pipe(v.number(), v.minValue(0)),
   /** Latency that a share `slo_target` of requests stays below; null = without bound. */
   tailMs: v.nullable(v.pipe(v.number(), v.minValue(0))),

@@ -79,7 +79,9 @@ function legend(sloMs: number): HTMLElement {
   return element(
     'ul',
     { class: 'legend', 'aria-label': 'Parts of the latency' },
-    ...PARTS.map((part) => element('li', {}, element('span', { class: `swatch part-${part}` }), part)),
+    ...['spent', ...PARTS].map((part) =>
+      element('li', {}, element('span', { class: `swatch part-${part}` }), part),
+    ),
     element('li', {}, element('span', { class: 'swatch tail' }), 'tail'),
     element('li', {}, element('span', { class: 'swatch deadline' }), `deadline ${formatMs(sloMs)}`),
   );
@@ -122,12 +124,16 @@ function row(
   );
 }
 
-function bar({ parts, tailMs }: Candidate, sloMs: number, scaleMs: number): HTMLElement {
+function bar({ spentMs, parts, tailMs }: Candidate, sloMs: number, scaleMs: number): HTMLElement {
   const percent = (ms: number) => `${Math.min(100, (ms / scaleMs) * 100)}%`;
   const node = element('span', { class: 'latency-bar', 'aria-hidden': true });
-  for (const part of PARTS) {
-    const piece = element('span', { class: `part-${part}` });
-    piece.style.width = percent(parts[part].meanMs);
+  const pieces: [string, number][] = [
+    ['spent', spentMs],
+    ...PARTS.map((part): [string, number] => [part, parts[part].meanMs]),
+  ];
+  for (const [name, ms] of pieces) {
+    const piece = element('span', { class: `part-${name}` });
+    piece.style.width = percent(ms);
     node.append(piece);
   }
   const tail = element('span', { class: 'tail' });
@@ -138,9 +144,11 @@ function bar({ parts, tailMs }: Candidate, sloMs: number, scaleMs: number): HTML
   return node;
 }
 
-function partsText({ parts }: Candidate): HTMLElement {
+function partsText({ spentMs, parts }: Candidate): HTMLElement {
   const shown = PARTS.filter((part) => parts[part].meanMs > 0);
-  const text = shown.map((part) => `${part} ${formatMs(parts[part].meanMs)}`).join(' · ');
+  const named: [string, number][] = shown.map((part) => [part, parts[part].meanMs]);
+  if (spentMs > 0) named.unshift(['spent', spentMs]);
+  const text = named.map(([name, ms]) => `${name} ${formatMs(ms)}`).join(' · ');
   return element('span', { class: 'faint' }, text);
 }
 

@@ -150,6 +150,7 @@ function judged(codes: readonly Reason['code'][]): JudgedOption {
       worstCostPicoUsd: 0,
       blockers: [],
     },
+    spentMs: 0,
     predictedMs: 0,
     tailMs: 0,
     onTimeProbability: 1,

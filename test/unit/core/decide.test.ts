@@ -93,6 +93,12 @@ describe('decide', () => {
     expect(decide(spec({ slo_ms: 100 }), options, 70).choice.kind).toBe('best-effort');
   });
 
+  test('what is predicted is counted like the deadline, with what was spent', () => {
+    const fast = option({ parts: parts({ network: time(10), compute: time(30) }) });
+    const [judged] = decide(spec({ slo_ms: 100 }), [fast], 25).candidates;
+    expect(judged).toMatchObject({ spentMs: 25, predictedMs: 65, tailMs: 65 });
+  });
+
   test('a blocked option is explained and never chosen', () => {
     const blocked = option({ costPicoUsd: 0, blockers: [{ code: 'worker-draining', message: 'draining' }] });
     const decision = decide(spec({}), [blocked]);

@@ -133,6 +133,7 @@ describe('explanation', () => {
   test('a tail without bound is null, since JSON has no infinity', () => {
     const judged: JudgedOption = {
       option: slow,
+      spentMs: 0,
       predictedMs: 900,
       tailMs: Number.POSITIVE_INFINITY,
       onTimeProbability: 0,
