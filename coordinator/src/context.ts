@@ -1,5 +1,6 @@
-import type { ProfileBook } from '@nearfar/core';
+import type { ProfileBook, TokenBuckets } from '@nearfar/core';
 import type { Claims, TokenGate } from './auth.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import type { Catalog } from './catalog.ts';
 import type { DecisionLog } from './decisions.ts';
 import type { Fleet } from './fleet.ts';
@@ -15,6 +16,8 @@ export interface Context {
   readonly decisions: DecisionLog;
   readonly metrics: Metrics;
   readonly gate: TokenGate;
+  readonly rates: TokenBuckets;
+  readonly bodies: ByteBudget;
   /** Lets a promise run on by itself; its failure is logged, and closing waits for it. */
   readonly background: (what: string, work: Promise<unknown>) => void;
 }

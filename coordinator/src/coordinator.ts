@@ -1,13 +1,16 @@
 import {
   type ArtifactStore,
+  type BucketRule,
   type CoordinatorSideLink,
   ProfileBook,
   type RegisteredTask,
+  TokenBuckets,
 } from '@nearfar/core';
 import { MeshError } from '@nearfar/protocol';
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Claims, requireRole, TokenGate } from './auth.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { Catalog } from './catalog.ts';
 import type { AppEnvironment, Context } from './context.ts';
 import { DecisionLog } from './decisions.ts';
@@ -26,6 +29,8 @@ import { taskRoutes } from './routes/tasks.ts';
 import { learnFromWorker } from './steps/learn.ts';
 
 const DEFAULT_REPORT_EVERY_MS = 1_000;
+const DEFAULT_CALLER_RATE: BucketRule = { ratePerSecond: 5_000, burst: 10_000 };
+const DEFAULT_HELD_BYTES = 512 * 1024 * 1024;
 
 /** A running coordinator. */
 export interface Coordinator {
@@ -77,6 +82,8 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     decisions: new DecisionLog(),
     metrics: new Metrics(),
     gate: new TokenGate(options.secret, () => clock.now()),
+    rates: new TokenBuckets(options.callerRate ?? DEFAULT_CALLER_RATE),
+    bodies: new ByteBudget(options.maxHeldBytes ?? DEFAULT_HELD_BYTES),
     fleet: new Fleet({
       clock,
       log,

@@ -1,6 +1,7 @@
 import type {
   AccountLog,
   ArtifactStore,
+  BucketRule,
   Clock,
   NetworkPath,
   ProfileStore,
@@ -60,5 +61,9 @@ export interface CoordinatorOptions {
   readonly unknownCallerNetwork?: NetworkPath;
   /** How often workers are to report their load, in milliseconds (default 1,000). */
   readonly reportEveryMs?: number;
+  /** Calls that one token's subject may make; default 5,000 a second and 10,000 at once. */
+  readonly callerRate?: BucketRule;
+  /** Bytes of request bodies that are held at the same time; default 512 MiB. */
+  readonly maxHeldBytes?: number;
   readonly log: Log;
 }

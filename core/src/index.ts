@@ -96,3 +96,4 @@ export {
   RELATIVE_ACCURACY,
   Sketch,
 } from './sketch.ts';
+export { type BucketRule, TokenBuckets } from './token-bucket.ts';

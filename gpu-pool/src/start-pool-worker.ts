@@ -109,7 +109,7 @@ async function stayConnected(connection: Connection): Promise<void> {
       if (clock.now() - connectedAt > LONGEST_BACKOFF_MS) failures = 0;
       if (signal.aborted) return;
       log('warn', 'the link ended', { ...end });
-      throwIfFinal(end);
+      throwReason(end);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof MeshError && FINAL_CODES.includes(error.code)) throw error;
@@ -134,8 +134,10 @@ function serve(worker: Worker, link: SocketLink): Promise<LinkEnd> {
   });
 }
 
-function throwIfFinal({ code, reason }: LinkEnd): void {
+/** Some ends have a reason with a code of its own. */
+function throwReason({ code, reason }: LinkEnd): void {
   if (code === CLOSE_CODES.unauthenticated) throw new MeshError('MESH_UNAUTHENTICATED', reason);
+  if (code === CLOSE_CODES.idTaken) throw new MeshError('MESH_WORKER_ID_TAKEN', reason);
   if (code === CLOSE_CODES.protocolMismatch) throw new MeshError('MESH_PROTOCOL_MISMATCH', reason);
 }
 

@@ -31,7 +31,15 @@ const DATABASE = 'mesh.db';
 /** How a coordinator on Node is set up. */
 export interface NodeCoordinatorOptions
   extends Partial<
-    Pick<CoordinatorOptions, 'isAuthRequired' | 'allowedOrigins' | 'unknownCallerNetwork' | 'reportEveryMs'>
+    Pick<
+      CoordinatorOptions,
+      | 'isAuthRequired'
+      | 'allowedOrigins'
+      | 'unknownCallerNetwork'
+      | 'reportEveryMs'
+      | 'callerRate'
+      | 'maxHeldBytes'
+    >
   > {
   /** Address to listen on (default 127.0.0.1). */
   readonly host?: string;
@@ -63,7 +71,8 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
   const { stateDirectory, log, clock = nodeClock } = options;
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   const secret = await loadSecret(stateDirectory);
-  const { isAuthRequired, allowedOrigins, unknownCallerNetwork, reportEveryMs } = options;
+  const { isAuthRequired, allowedOrigins, unknownCallerNetwork, reportEveryMs, callerRate, maxHeldBytes } =
+    options;
   const coordinator = await createCoordinator({
     clock,
     ...openSqliteStores(join(stateDirectory, DATABASE), clock.wallTime()),
@@ -78,6 +87,8 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     ...(allowedOrigins !== undefined && { allowedOrigins }),
     ...(unknownCallerNetwork !== undefined && { unknownCallerNetwork }),
     ...(reportEveryMs !== undefined && { reportEveryMs }),
+    ...(callerRate !== undefined && { callerRate }),
+    ...(maxHeldBytes !== undefined && { maxHeldBytes }),
   });
   const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
   const sockets = acceptLinks(server, coordinator, log);

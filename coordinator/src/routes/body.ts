@@ -1,4 +1,5 @@
 import { MeshError } from '@nearfar/protocol';
+import type { ByteBudget } from '../byte-budget.ts';
 
 /**
  * Reads a request's body up to `maxBytes`: one that announces more is refused before it is read, one that turns out
@@ -18,6 +19,24 @@ export async function readBody(request: Request, maxBytes: number): Promise<Uint
     if (cause instanceof MeshError) throw cause;
     throw new MeshError('MESH_CANCELLED', 'The body ended before all of it arrived', { cause });
   }
+}
+
+/**
+ * Reads a request's body as `readBody` does, and lets `use` have it while the mesh's budget for bodies accounts for
+ * it: as long as anything may hold on to its tensors.
+ *
+ * @throws MeshError `MESH_QUEUE_FULL` when too many bytes are held already.
+ */
+export async function withBody<Value>(
+  bodies: ByteBudget,
+  request: Request,
+  maxBytes: number,
+  use: (body: Uint8Array<ArrayBuffer>) => Promise<Value>,
+): Promise<Value> {
+  const announced = request.headers.get('content-length');
+  // A body of unknown length may become the largest one; one that announces too much is refused by `readBody`.
+  const bytes = announced === null ? maxBytes : Math.min(maxBytes, Number(announced) || 0);
+  return await bodies.hold(bytes, async () => await use(await readBody(request, maxBytes)));
 }
 
 /** Reads a JSON body up to `maxBytes`. @throws MeshError `MESH_BAD_REQUEST` when it is no JSON. */

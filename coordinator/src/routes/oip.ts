@@ -1,6 +1,7 @@
 import type { RegisteredTask } from '@nearfar/core';
 import {
   BINARY_HEADER,
+  type Decoded,
   decodeInferRequest,
   type EncodedBody,
   encodeInferResponse,
@@ -14,8 +15,8 @@ import {
 import { Hono, type Context as HttpContext } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
 import { responseParameters, serve } from '../serve.ts';
-import { admitInputs, admitSpec, admitTarget } from '../steps/admit.ts';
-import { readBody } from './body.ts';
+import { admitInputs, admitSpec, admitTarget, type Target } from '../steps/admit.ts';
+import { withBody } from './body.ts';
 import { entry, gate } from './gate.ts';
 import { isServed } from './health.ts';
 
@@ -60,8 +61,17 @@ export function oipRoutes(context: Context): Hono<AppEnvironment> {
 async function infer(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
   const place = target(context, http);
   const headerBytes = parseBinaryHeader(http.req.header(BINARY_HEADER));
-  const body = await readBody(http.req.raw, LIMITS.maxBodyBytes);
-  const { header, tensors } = decodeInferRequest(body, headerBytes);
+  return await withBody(context.bodies, http.req.raw, LIMITS.maxBodyBytes, (body) =>
+    inferBody(context, http, place, decodeInferRequest(body, headerBytes)),
+  );
+}
+
+async function inferBody(
+  context: Context,
+  http: HttpContext<AppEnvironment>,
+  place: Target,
+  { header, tensors }: Decoded<InferRequest>,
+): Promise<Response> {
   const spec = admitSpec(place, header.parameters);
   const rows = admitInputs(place, tensors);
   checkOutputs(place.task, header);

@@ -1,10 +1,10 @@
 import { classify } from '@nearfar/core';
 import { decodeInferRequest, LIMITS, MeshError, type Tensor, tensorToJson } from '@nearfar/protocol';
-import { Hono } from 'hono';
+import { Hono, type Context as HttpContext } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
 import { responseParameters, type Served, serve } from '../serve.ts';
 import { admitInputs, admitSpec, admitTarget, parametersFromQuery, type Target } from '../steps/admit.ts';
-import { readBody } from './body.ts';
+import { withBody } from './body.ts';
 import { entry, gate } from './gate.ts';
 
 const PICTURES: ReadonlySet<string> = new Set(['image/png', 'image/jpeg']);
@@ -18,25 +18,37 @@ export function taskRoutes(context: Context): Hono<AppEnvironment> {
     admitSpec(target, query); // A bad parameter is refused before the body is read.
     const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
     checkMediaType(target, contentType);
-    const request = entry(http);
-    const body = await readBody(http.req.raw, LIMITS.maxBodyBytes);
-    const { tensors, parameters } = PICTURES.has(contentType)
-      ? {
-          tensors: [await readPicture(context, target, body, contentType, request.signal)],
-          parameters: undefined,
-        }
-      : readTensors(body);
-    const spec = admitSpec(target, { ...parameters, ...query });
-    const rows = admitInputs(target, tensors);
-    const served = await serve(context, { ...request, task: target.task, spec, tensors, rows });
-    const { explanation } = served;
-    return http.json({
-      ...describeAnswer(target, served, rows),
-      placement: responseParameters(served),
-      ...(explanation !== undefined && { explanation }),
-    });
+    return await withBody(context.bodies, http.req.raw, LIMITS.maxBodyBytes, (body) =>
+      inferBody(context, http, target, contentType, query, body),
+    );
   });
   return routes;
+}
+
+async function inferBody(
+  context: Context,
+  http: HttpContext<AppEnvironment>,
+  target: Target,
+  contentType: string,
+  query: ReturnType<typeof parametersFromQuery>,
+  body: Uint8Array,
+): Promise<Response> {
+  const request = entry(http);
+  const { tensors, parameters } = PICTURES.has(contentType)
+    ? {
+        tensors: [await readPicture(context, target, body, contentType, request.signal)],
+        parameters: undefined,
+      }
+    : readTensors(body);
+  const spec = admitSpec(target, { ...parameters, ...query });
+  const rows = admitInputs(target, tensors);
+  const served = await serve(context, { ...request, task: target.task, spec, tensors, rows });
+  const { explanation } = served;
+  return http.json({
+    ...describeAnswer(target, served, rows),
+    placement: responseParameters(served),
+    ...(explanation !== undefined && { explanation }),
+  });
 }
 
 function checkMediaType({ task }: Target, contentType: string): void {
