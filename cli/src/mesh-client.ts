@@ -16,7 +16,7 @@ const TOKEN_SECONDS = 600;
 /** Calls the mesh; an error body becomes a `MeshError`, no answer becomes `MESH_NETWORK`. */
 export async function callMesh(address: MeshAddress, path: string, init: RequestInit = {}): Promise<unknown> {
   const headers = new Headers(init.headers);
-  headers.set('Authorization', `Bearer ${address.token ?? (await localToken(address.state))}`);
+  headers.set('Authorization', `Bearer ${address.token || (await localToken(address.state))}`);
   let response: Response;
   try {
     response = await fetch(new URL(path, address.url), {

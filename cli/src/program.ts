@@ -1,13 +1,10 @@
 import { Command, Option } from 'commander';
-import { demo } from './commands/demo.ts';
-import { infer } from './commands/infer.ts';
-import { models } from './commands/models.ts';
-import { createTokenCommand } from './commands/token.ts';
-import { up } from './commands/up.ts';
-import { worker } from './commands/worker.ts';
 import { parseAmount, parseCount, parsePort, parsePositive, parseUnit } from './options.ts';
 
-/** The whole command line. Every command throws what went wrong; `run` turns that into an exit code. */
+/**
+ * The whole command line. Every command throws what went wrong; `run` turns that into an exit code. A command's code is
+ * loaded when it runs, so that help and errors are there at once.
+ */
 export function createProgram(): Command {
   const program = new Command('nearfar')
     .description('A serving mesh for inference: every request runs where it is cheapest and still on time.')
@@ -28,7 +25,7 @@ export function createProgram(): Command {
     .option('--prices <file>', 'price book to use instead of the built-in one')
     .option('--no-auth', 'answer callers without a token (workers always need one)')
     .option('--quiet', 'log only problems')
-    .action(up);
+    .action(async (options) => (await import('./commands/up.ts')).up(options));
 
   program
     .command('worker')
@@ -46,7 +43,7 @@ export function createProgram(): Command {
     .option('--slots <count>', 'batches that run at the same time', parsePositive)
     .option('--usd-per-hour <price>', "what this worker costs (default: the mesh's price book)", parseAmount)
     .option('--quiet', 'log only problems')
-    .action(worker);
+    .action(async (options) => (await import('./commands/worker.ts')).worker(options));
 
   program
     .command('infer')
@@ -64,7 +61,7 @@ export function createProgram(): Command {
     .addOption(urlOption())
     .addOption(tokenOption())
     .addOption(stateOption())
-    .action(infer);
+    .action(async (task, options) => (await import('./commands/infer.ts')).infer(task, options));
 
   program
     .command('models')
@@ -74,7 +71,7 @@ export function createProgram(): Command {
     .addOption(urlOption())
     .addOption(tokenOption())
     .addOption(stateOption())
-    .action(models);
+    .action(async (task, options) => (await import('./commands/models.ts')).models(task, options));
 
   const token = program.command('token').description('make access tokens');
   token
@@ -89,7 +86,7 @@ export function createProgram(): Command {
     .option('--expires-in <hours>', 'lifetime in hours', parsePositive, 720)
     .option('--json', 'print only JSON')
     .addOption(stateOption())
-    .action(createTokenCommand);
+    .action(async (options) => (await import('./commands/token.ts')).createTokenCommand(options));
 
   program
     .command('demo')
@@ -100,7 +97,7 @@ export function createProgram(): Command {
       'folder with mnist/ and fashion-mnist/ in IDX form (default: where it is found)',
     )
     .option('--json', 'print only JSON')
-    .action(demo);
+    .action(async (options) => (await import('./commands/demo.ts')).demo(options));
 
   return program;
 }

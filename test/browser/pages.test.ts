@@ -88,6 +88,37 @@ describeWithChromium('the pages on a real mesh', (executablePath) => {
   });
 });
 
+describeWithChromium('the demo page where there is no WebGPU', (executablePath) => {
+  test('says so, and answers on the device all the same', async () => {
+    const stateDirectory = await mkdtemp(join(tmpdir(), 'nearfar-pages-'));
+    const edge = await startEdge({
+      port: 0,
+      stateDirectory,
+      assetsDirectory: here('../../web/dist'),
+      manifests: [here('../../models/digits/manifest.json')],
+      log: () => undefined,
+    });
+    const args = CHROMIUM_FLAGS.filter((flag) => !flag.includes('webgpu'));
+    const browser = await chromium.launch({ executablePath, args });
+    try {
+      const token = await createToken(edge.secret, { role: 'client', subject: 'pages-test' });
+      const page = await browser.newPage();
+      await page.goto(`${edge.url}/demo?token=${token}`);
+      await page.waitForSelector('#device :text("Ready:")', { timeout: 60_000 });
+      expect(await page.locator('#device').innerText()).toMatch(/none: no adapter[\s\S]*ort-wasm/);
+      await page.locator('label', { hasText: 'This device only' }).click();
+      await drawSeven(page);
+      await page.waitForSelector('#answer .best');
+      expect(await page.locator('#answer .best').innerText()).toBe('7');
+      expect(await page.locator('#answer .badges').innerText()).toContain('browser');
+    } finally {
+      await browser.close();
+      await edge.close();
+      await rm(stateDirectory, { recursive: true, force: true });
+    }
+  });
+});
+
 async function drawSeven(page: Page): Promise<void> {
   const canvas = page.locator('#canvas');
   await canvas.scrollIntoViewIfNeeded();

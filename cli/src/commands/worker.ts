@@ -15,7 +15,7 @@ interface WorkerOptions {
 
 /** `nearfar worker`: serves a mesh until it is told to stop, then drains. */
 export async function worker(options: WorkerOptions): Promise<void> {
-  if (options.token === undefined) {
+  if (options.token === undefined || options.token === '') {
     throw new Error('needs --token or NEARFAR_TOKEN; make one with "nearfar token create --role worker"');
   }
   const log = options.quiet ? logProblems : logToStandardError;

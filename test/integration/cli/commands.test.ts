@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { samplePath } from '../../support/infer.ts';
+import { type MeshProcess, startMeshProcess } from '../../support/mesh-process.ts';
+import { runNearfar } from '../../support/run-nearfar.ts';
+
+let mesh: MeshProcess;
+let place: string[];
+
+beforeAll(async () => {
+  mesh = await startMeshProcess(['--pool-workers', '0']);
+  await mesh.ready(1);
+  place = ['--url', mesh.url, '--state', mesh.stateDirectory];
+}, 120_000);
+
+afterAll(async () => {
+  await mesh?.close();
+});
+
+describe('infer', () => {
+  test('prints the answer, and where it ran', async () => {
+    const { code, stdout } = await runNearfar([
+      'infer',
+      'digits',
+      '--file',
+      samplePath('digits', 'seven'),
+      ...place,
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^label\s+score\n7 /);
+    expect(stdout).toContain('edge');
+  });
+
+  test('--json prints only JSON, with the explanation when it is asked for', async () => {
+    const args = [
+      'infer',
+      'digits',
+      '--file',
+      samplePath('digits', 'seven'),
+      '--explain',
+      '--json',
+      ...place,
+    ];
+    const { code, stdout } = await runNearfar(args);
+    expect(code).toBe(0);
+    const answer = JSON.parse(stdout) as {
+      predictions: { label: string }[];
+      placement: { variant: string };
+      explanation: { candidates: { verdict: string; variant: string }[] };
+    };
+    expect(answer.predictions[0]?.label).toBe('7');
+    const chosen = answer.explanation.candidates.find(({ verdict }) => verdict === 'chosen');
+    expect(chosen?.variant).toBe(answer.placement.variant);
+  });
+
+  test('a refusal ends with 1 and says what would have been feasible', async () => {
+    const args = ['infer', 'digits', '--file', samplePath('digits', 'seven'), '--max-cost-usd', '1e-15'];
+    const { code, stdout, stderr } = await runNearfar([...args, '--json', ...place]);
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('MESH_NO_FEASIBLE_PLACEMENT');
+    expect(stderr).toContain('"max_cost_usd"');
+  });
+
+  test.each([
+    [['infer', 'digits', '--file', 'nothing.png'], 1, 'nothing.png'],
+    [['infer', 'digits', '--file', 'notes.txt'], 1, '.png'],
+    [['infer', 'nothing', '--file', samplePath('digits', 'seven')], 1, 'MESH_UNKNOWN_TASK'],
+    [['infer', 'digits', '--file', samplePath('digits', 'seven'), '--slo-ms', 'soon'], 2, '"soon"'],
+    [['infer', 'digits'], 2, '--file'],
+    [['fly'], 2, 'fly'],
+  ])('%j ends with %i', async (args, expected, mentioned) => {
+    const { code, stdout, stderr } = await runNearfar(args[0] === 'infer' ? [...args, ...place] : args);
+    expect(code).toBe(expected);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(mentioned);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+});
+
+describe('models', () => {
+  test('--json lists tasks with their variants, tiers and accuracies', async () => {
+    const { code, stdout } = await runNearfar(['models', '--json', ...place]);
+    expect(code).toBe(0);
+    const tasks = JSON.parse(stdout) as {
+      task: string;
+      variants: { variant: string; format: string; tiers: string[]; accuracy: number }[];
+    }[];
+    expect(tasks.map(({ task }) => task)).toEqual(['digits', 'fashion']);
+    const tiny = tasks[0]?.variants.find(({ variant }) => variant === 'tiny-fp32-onnx');
+    expect(tiny).toMatchObject({ format: 'onnx', tiers: ['browser', 'edge', 'pool'] });
+    expect(tiny?.accuracy).toBeGreaterThan(0.9);
+  });
+
+  test('reads the local store when no mesh answers, and says so', async () => {
+    const nobody = ['--url', 'http://127.0.0.1:9', '--state', mesh.stateDirectory];
+    const { code, stdout, stderr } = await runNearfar(['models', 'digits', '--json', ...nobody]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('No mesh answers');
+    expect((JSON.parse(stdout) as { task: string }[]).map(({ task }) => task)).toEqual(['digits']);
+  });
+
+  test('an unknown task ends with 1 and names the known ones', async () => {
+    const { code, stderr } = await runNearfar(['models', 'cats', ...place]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('digits, fashion');
+  });
+});
+
+describe('token', () => {
+  test('makes a token that the mesh takes, with its role and no other', async () => {
+    const state = ['--state', mesh.stateDirectory];
+    const { code, stdout } = await runNearfar(['token', 'create', '--role', 'worker', '--json', ...state]);
+    expect(code).toBe(0);
+    const { token, role } = JSON.parse(stdout) as { token: string; role: string };
+    expect(role).toBe('worker');
+    const asWorker = await fetch(`${mesh.url}/v1/workers`, { headers: { Authorization: `Bearer ${token}` } });
+    expect(asWorker.status).toBe(200);
+    const changed = await fetch(`${mesh.url}/v1/workers`, {
+      headers: { Authorization: `Bearer ${token.slice(0, -2)}aa` },
+    });
+    expect(changed.status).toBe(401);
+  });
+
+  test('a missing role is wrong usage', async () => {
+    expect((await runNearfar(['token', 'create'])).code).toBe(2);
+  });
+});
+
+describe('up', () => {
+  test('prints lines that work as they are', async () => {
+    const [, command] = /curl {5}(curl .*)/.exec(mesh.printed()) ?? [];
+    if (command === undefined) throw new Error(`Expected a curl line in:\n${mesh.printed()}`);
+    const { stdout } = await promisify(execFile)('sh', ['-c', command]);
+    expect((JSON.parse(stdout) as { predictions: { label: string }[] }).predictions[0]?.label).toBe('7');
+  });
+
+  test('says which port is taken and how to mend it', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as AddressInfo;
+    const state = join(mesh.stateDirectory, 'other');
+    const { code, stderr } = await runNearfar(['up', '--state', state, '--pool-workers', '0'], {
+      PORT: String(port),
+    });
+    server.close();
+    expect(code).toBe(1);
+    expect(stderr).toContain(`Port ${port} is taken`);
+  });
+});
+
+describe('worker', () => {
+  test('a wrong token ends it with 1 and the reason', async () => {
+    const { code, stderr } = await runNearfar(['worker', '--join', mesh.url, '--device', 'cpu'], {
+      NEARFAR_TOKEN: 'wrong',
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain('MESH_UNAUTHENTICATED');
+  });
+
+  test('no token at all is said before anything starts', async () => {
+    const { code, stderr } = await runNearfar(['worker', '--join', mesh.url], { NEARFAR_TOKEN: '' });
+    expect(code).toBe(1);
+    expect(stderr).toContain('nearfar token create --role worker');
+  });
+});
+
+describe('help', () => {
+  test.each(['up', 'demo', 'infer', 'models', 'worker', 'token'])(
+    '%s --help tells of its options',
+    async (name) => {
+      const { code, stdout } = await runNearfar([name, '--help']);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`Usage: nearfar ${name}`);
+    },
+  );
+});
