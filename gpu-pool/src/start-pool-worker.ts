@@ -7,6 +7,8 @@ import { dial } from './dial.ts';
 import { parseJoinUrl } from './join-url.ts';
 import { SocketLink } from './socket-link.ts';
 
+/** WebSocket close code of an end that was meant (RFC 6455, section 7.4.1). */
+const NORMAL_END = 1_000;
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 10_000;
 
@@ -108,7 +110,7 @@ async function stayConnected(connection: Connection): Promise<void> {
       // A mesh that accepts and at once closes is not healthy: only a lasting connection resets the backoff.
       if (clock.now() - connectedAt > LONGEST_BACKOFF_MS) failures = 0;
       if (signal.aborted) return;
-      log('warn', 'the link ended', { ...end });
+      log(end.code === NORMAL_END ? 'info' : 'warn', 'the link ended', { ...end });
       throwReason(end);
     } catch (error) {
       if (signal.aborted) return;

@@ -38,6 +38,7 @@ export async function up(options: UpOptions): Promise<void> {
     ...(options.prices !== undefined && { pricesFile: options.prices }),
   });
   const stopping = stopSignal();
+  let isStopping = false;
   const token = (role: 'client' | 'worker' | 'admin', subject: string) =>
     createToken(edge.secret, { role, subject, expiresInSeconds: DAY_SECONDS });
   const workerToken = await token('worker', 'local-pool');
@@ -52,7 +53,7 @@ export async function up(options: UpOptions): Promise<void> {
     log('info', `pool worker process ${child.process.pid}`, { worker: id });
     void child.ended.then(() => {
       const { exitCode, signalCode } = child.process;
-      log('warn', 'pool worker process ended', { worker: id, exitCode, signalCode });
+      log(isStopping ? 'info' : 'warn', 'pool worker process ended', { worker: id, exitCode, signalCode });
     });
     return child;
   });
@@ -62,6 +63,7 @@ export async function up(options: UpOptions): Promise<void> {
     process.stdout.write(welcome(edge.url, tokens, options.auth));
   }
   const signal = await stopping;
+  isStopping = true;
   log('info', `${signal}: draining`);
   await Promise.all(workers.map((worker) => worker.stop()));
   await edge.close();

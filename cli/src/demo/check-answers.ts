@@ -40,7 +40,8 @@ export async function createPoolCost(mesh: MeshReader): Promise<(answer: Answere
   const usdPerHour = prices.pool.usdPerHour.cpu;
   return ({ call, variant }) => {
     const meanMs = times.get(`${call.task}/${onWorkers(variant)}`) ?? 0;
-    return toUsd(remoteCostPicoUsd(prices, usdPerHour, meanMs, ANSWER_BYTES));
+    const rows = call.input.shape[0] ?? 1;
+    return toUsd(remoteCostPicoUsd(prices, usdPerHour, meanMs * rows, ANSWER_BYTES));
   };
 }
 

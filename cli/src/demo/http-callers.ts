@@ -20,11 +20,11 @@ export const HTTP_KINDS: readonly CallerKind[] = [
   { name: 'HTTP, off the pool', network: 'loopback', sloMs: 250, privacy: 'no_pool', isDemanding: false },
 ];
 
-/** Arrives many at a time, so that the edge alone cannot be on time. */
+/** Batches of pictures that arrive many at a time, so that the edge alone cannot be sure to be on time. */
 export const BURST_KIND: CallerKind = {
-  name: 'HTTP, burst',
+  name: 'HTTP, bursts of batches',
   network: 'loopback',
-  sloMs: 120,
+  sloMs: 200,
   privacy: 'any',
   isDemanding: true,
 };

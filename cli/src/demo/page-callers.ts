@@ -11,14 +11,14 @@ export const FAR_ROUND_TRIP_MS = 150;
 export const NEAR_PAGE_KIND: CallerKind = {
   name: 'page, near',
   network: 'loopback',
-  sloMs: 120,
+  sloMs: 140,
   privacy: 'any',
   isDemanding: false,
 };
 export const FAR_PAGE_KIND: CallerKind = {
   name: 'page, far',
   network: `+${FAR_ROUND_TRIP_MS} ms emulated`,
-  sloMs: 120,
+  sloMs: 140,
   privacy: 'any',
   isDemanding: false,
 };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { modelsResponseSchema, parseOrThrow, type TaskInfo } from '@nearfar/protocol';
+import { modelsResponseSchema, parseOrThrow, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import type { Call, CallerKind, CallResult } from './calls.ts';
 import { BURST_KIND, callOverHttp, HTTP_KINDS } from './http-callers.ts';
 import type { DemoInputs } from './inputs.ts';
@@ -23,12 +23,17 @@ export interface Stage extends MeshReader {
 
 /** Milliseconds between two HTTP calls. */
 const HTTP_GAP_MS = 80;
-/** Milliseconds between two calls of one page. */
-const PAGE_GAP_MS = 250;
+/** Milliseconds between two calls of one page. Without a GPU, three pages keep about one core busy at this pace. */
+const PAGE_GAP_MS = 500;
 const BURST_EVERY_MS = 6_000;
-/** A burst holds this many deadlines of work for the edge, so that the edge alone cannot be on time. */
-const BURST_IN_DEADLINES = 1.5;
-const BURST_SIZE = { least: 20, most: 120 } as const;
+/**
+ * A burst holds this many deadlines of work: more than the edge alone can be sure to do in time, and not more than edge
+ * and pool together can.
+ */
+const BURST_IN_DEADLINES = 0.6;
+/** Pictures in one request of a burst. */
+const BURST_ROWS = 8;
+const MOST_IN_BURST = 100;
 
 /** Lets every caller call at its own pace: open loop, nobody waits for the other. */
 export async function runCallers(stage: Stage): Promise<CallResult[]> {
@@ -40,31 +45,39 @@ export async function runCallers(stage: Stage): Promise<CallResult[]> {
   );
   const next = createCalls(stage.inputs, models);
   const burstSize = await sizeBurst(stage, models);
-  const endsAt = performance.now() + stage.seconds * 1_000;
-  const overHttp = (kind: CallerKind) => callOverHttp(stage.url, stage.token, next(kind));
+  const startsAt = performance.now();
+  const endsAt = startsAt + stage.seconds * 1_000;
+  const overHttp = (call: Call) => callOverHttp(stage.url, stage.token, call);
+  /** Starts `act` each `gapMs`, first `phase` of a gap (0 to 1) after the start: callers do not move in step. */
+  const every = <Result>(gapMs: number, phase: number, act: (turn: number) => Promise<Result>) =>
+    repeat(gapMs, startsAt + phase * gapMs, endsAt, act);
   const started = await Promise.all([
-    every(HTTP_GAP_MS, endsAt, (turn) => overHttp(HTTP_KINDS[turn % HTTP_KINDS.length] ?? BURST_KIND)),
-    every(BURST_EVERY_MS, endsAt, () =>
-      Promise.all(Array.from({ length: burstSize }, () => overHttp(BURST_KIND))),
+    every(HTTP_GAP_MS, 0, (turn) => overHttp(next(HTTP_KINDS[turn % HTTP_KINDS.length] ?? BURST_KIND))),
+    every(BURST_EVERY_MS, 1 / 4, () =>
+      Promise.all(Array.from({ length: burstSize }, () => overHttp(next(BURST_KIND, BURST_ROWS)))),
     ),
-    every(PAGE_GAP_MS, endsAt, () => stage.nearPage.call(next(NEAR_PAGE_KIND))),
-    every(PAGE_GAP_MS, endsAt, (turn) =>
+    every(PAGE_GAP_MS, 0, () => stage.nearPage.call(next(NEAR_PAGE_KIND))),
+    every(PAGE_GAP_MS, 1 / 3, (turn) =>
       stage.farPage.call(next(turn % 4 === 3 ? FAR_ACCURATE_PAGE_KIND : FAR_PAGE_KIND)),
     ),
-    every(PAGE_GAP_MS, endsAt, () => stage.localPage.call(next(LOCAL_PAGE_KIND))),
+    every(PAGE_GAP_MS, 2 / 3, () => stage.localPage.call(next(LOCAL_PAGE_KIND))),
   ]);
   return started.flat(2);
 }
 
-/** Makes calls in turn over all tasks and pictures. */
-function createCalls({ tasks }: DemoInputs, models: readonly TaskInfo[]): (kind: CallerKind) => Call {
+/** Makes calls in turn over all tasks and pictures, with `rows` pictures in each. */
+function createCalls(
+  { tasks }: DemoInputs,
+  models: readonly TaskInfo[],
+): (kind: CallerKind, rows?: number) => Call {
   let serial = 0;
-  return (kind) => {
+  return (kind, rows = 1) => {
     const entry = tasks[serial % tasks.length];
-    const input = entry?.tensors[Math.floor(serial / tasks.length) % entry.tensors.length];
+    if (entry === undefined || entry.tensors.length < rows)
+      throw new Error(`Expected at least one task with ${rows} pictures`);
+    const first = Math.floor(serial / tasks.length) % (entry.tensors.length - rows + 1);
+    const input = inOneBatch(entry.tensors.slice(first, first + rows));
     serial += 1;
-    if (entry === undefined || input === undefined)
-      throw new Error('Expected at least one task with pictures');
     const best = bestOf(models.find(({ task }) => task === entry.task));
     return { kind, task: entry.task, input, minAccuracy: kind.isDemanding ? (best?.accuracy.value ?? 0) : 0 };
   };
@@ -75,8 +88,18 @@ async function sizeBurst(mesh: MeshReader, models: readonly TaskInfo[]): Promise
   const times = await readMeasuredTimes(mesh, 'edge');
   const meansMs = models.flatMap((model) => times.get(`${model.task}/${bestOf(model)?.variant}`) ?? []);
   const meanMs = meansMs.reduce((sum, value) => sum + value, 0) / meansMs.length;
-  const wanted = Math.ceil((BURST_IN_DEADLINES * BURST_KIND.sloMs) / meanMs);
-  return Math.min(BURST_SIZE.most, Math.max(BURST_SIZE.least, Number.isFinite(wanted) ? wanted : 0));
+  const wanted = Math.ceil((BURST_IN_DEADLINES * BURST_KIND.sloMs) / (BURST_ROWS * meanMs));
+  return Number.isFinite(wanted) ? Math.min(MOST_IN_BURST, wanted) : MOST_IN_BURST;
+}
+
+/** Pictures joined along the batch axis; a single one stays as it is, so that equal calls share an input. */
+function inOneBatch(tensors: readonly Tensor[]): Tensor {
+  const [first] = tensors;
+  if (first === undefined) throw new Error('Expected at least one picture');
+  if (tensors.length === 1) return first;
+  const data = new Uint8Array(tensors.length * first.data.byteLength);
+  for (const [index, tensor] of tensors.entries()) data.set(tensor.data, index * first.data.byteLength);
+  return { ...first, shape: [tensors.length, ...first.shape.slice(1)], data };
 }
 
 function bestOf(task: TaskInfo | undefined) {
@@ -84,14 +107,15 @@ function bestOf(task: TaskInfo | undefined) {
   return runnable.toSorted((a, b) => b.accuracy.value - a.accuracy.value)[0];
 }
 
-/** Starts `act` each `gapMs` until `endsAt`, whether or not the former ones have ended, and gathers their results. */
-async function every<Result>(
+/** Starts `act` each `gapMs`, whether or not the former ones have ended, and gathers their results. */
+async function repeat<Result>(
   gapMs: number,
+  startsAt: number,
   endsAt: number,
   act: (turn: number) => Promise<Result>,
 ): Promise<Result[]> {
   const started: Promise<Result>[] = [];
-  for (let dueAt = performance.now(); dueAt < endsAt; dueAt += gapMs) {
+  for (let dueAt = startsAt; dueAt < endsAt; dueAt += gapMs) {
     await sleep(Math.max(0, dueAt - performance.now()));
     started.push(act(started.length));
   }
