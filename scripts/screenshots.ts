@@ -7,6 +7,7 @@ import { createToken } from '@nearfar/coordinator';
 import { startEdge } from '@nearfar/edge';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { CHROMIUM_FLAGS, findChromium } from '../cli/bin/find-chromium.js';
+import { drawSeven } from '../test/support/draw.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } } as const;
@@ -30,7 +31,7 @@ try {
     for (const scheme of name === 'desktop' ? (['light', 'dark'] as const) : (['light'] as const)) {
       const suffix = `${name === 'desktop' ? '' : `-${name}`}${scheme === 'light' ? '' : '-dark'}`;
       const page = await open(browser, viewport, scheme, `/demo?token=${token}`);
-      await drawDigit(page);
+      await drawSeven(page);
       await page.waitForSelector('#answer .best');
       await page.waitForSelector('#device :text("Ready:")', { timeout: 120_000 });
       await page.waitForSelector('#why tbody tr.is-chosen');
@@ -58,19 +59,4 @@ async function open(
   await page.goto(`${edge.url}${path}`);
   await page.waitForSelector('#submit:enabled');
   return page;
-}
-
-/** A seven, drawn with the mouse. */
-async function drawDigit(page: Page): Promise<void> {
-  const canvas = page.locator('#canvas');
-  await canvas.scrollIntoViewIfNeeded();
-  const box = await canvas.boundingBox();
-  if (box === null) throw new Error('Expected the canvas to be on screen');
-  const to = (x: number, y: number) =>
-    page.mouse.move(box.x + box.width * x, box.y + box.height * y, { steps: 8 });
-  await to(0.3, 0.25);
-  await page.mouse.down();
-  await to(0.7, 0.25);
-  await to(0.45, 0.8);
-  await page.mouse.up();
 }

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createToken } from '@nearfar/coordinator';
 import { startEdge } from '@nearfar/edge';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { CHROMIUM_FLAGS } from '../../cli/bin/find-chromium.js';
 import { describeWithChromium } from '../support/chromium.ts';
+import { drawSeven } from '../support/draw.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -118,17 +119,3 @@ describeWithChromium('the demo page where there is no WebGPU', (executablePath) 
     }
   });
 });
-
-async function drawSeven(page: Page): Promise<void> {
-  const canvas = page.locator('#canvas');
-  await canvas.scrollIntoViewIfNeeded();
-  const box = await canvas.boundingBox();
-  if (box === null) throw new Error('Expected the canvas to be on screen');
-  const to = (x: number, y: number) =>
-    page.mouse.move(box.x + box.width * x, box.y + box.height * y, { steps: 8 });
-  await to(0.3, 0.25);
-  await page.mouse.down();
-  await to(0.7, 0.25);
-  await to(0.45, 0.8);
-  await page.mouse.up();
-}

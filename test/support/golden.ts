@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { checkGolden, type GoldenCase, parseGolden } from '@nearfar/core';
+import { checkGolden, type GoldenCase, type ProfileView, parseGolden } from '@nearfar/core';
 import {
   BINARY_HEADER,
   decodeInferResponse,
@@ -9,11 +9,25 @@ import {
   type Parameters,
   parseBinaryHeader,
 } from '@nearfar/protocol';
+import type { MeshProcess } from './mesh-process.ts';
 
 /** The known inputs of a sample task (eight pictures) and what one of its models gives for them. */
 export async function readGolden(task: 'digits' | 'fashion', model: string): Promise<GoldenCase> {
   const bytes = await readFile(new URL(`../../models/${task}/golden.json`, import.meta.url));
   return parseGolden(bytes, { variant: model, model });
+}
+
+/**
+ * Demands under which the edge alone can be on time with about ten requests for the known inputs, by what it measured:
+ * a burst of several times as many has to go on to the pool, however fast the machine is.
+ */
+export async function saturatingDemands(mesh: Pick<MeshProcess, 'get'>): Promise<Parameters> {
+  const { profiles } = (await mesh.get('/v1/profiles')) as { profiles: ProfileView[] };
+  const batchMs = profiles.find(
+    ({ task, variant, batch }) => task === 'fashion' && variant === 'large-fp32-onnx' && batch === 8,
+  )?.meanMs;
+  if (batchMs === undefined) throw new Error('Expected batches of 8 to be profiled');
+  return { slo_ms: 30 + 10 * batchMs, model: 'large' };
 }
 
 /** An answer of `POST /v2/models/{task}/infer` to the known inputs; its outputs were compared with the known ones. */

@@ -1,6 +1,6 @@
-import { type ProfileView, Sketch } from '@nearfar/core';
+import { Sketch } from '@nearfar/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { inferGolden, readGolden } from '../../support/golden.ts';
+import { inferGolden, readGolden, saturatingDemands } from '../../support/golden.ts';
 import { inferPicture, samplePath } from '../../support/infer.ts';
 import { type MeshProcess, startMeshProcess, waitFor } from '../../support/mesh-process.ts';
 
@@ -112,13 +112,7 @@ describe('the choice moves as it should', () => {
 
   test('a saturated edge sends requests on to the pool, and every answer is right', async () => {
     const golden = await readGolden('fashion', 'large');
-    const { profiles } = (await mesh.get('/v1/profiles')) as { profiles: ProfileView[] };
-    const batchMs = profiles.find(
-      ({ task, variant, batch }) => task === 'fashion' && variant === 'large-fp32-onnx' && batch === 8,
-    )?.meanMs;
-    if (batchMs === undefined) throw new Error('Expected batches of 8 to be profiled');
-    // The edge can be on time with about ten of these; the burst is three times that.
-    const parameters = { slo_ms: 30 + 10 * batchMs, model: 'large' };
+    const parameters = await saturatingDemands(mesh);
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => inferGolden(mesh, 'fashion', golden, parameters)),
     );

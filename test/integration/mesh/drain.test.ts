@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ProfileView } from '@nearfar/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { inferGolden, readGolden } from '../../support/golden.ts';
+import { inferGolden, readGolden, saturatingDemands } from '../../support/golden.ts';
 import { type MeshProcess, startMeshProcess, waitFor } from '../../support/mesh-process.ts';
 import { runNearfar } from '../../support/run-nearfar.ts';
 
@@ -34,13 +33,7 @@ afterAll(async () => {
 
 test('a pool worker that gets SIGTERM under load finishes what it has, loses nothing, and ends with 0', async () => {
   const golden = await readGolden('fashion', 'large');
-  const { profiles } = (await mesh.get('/v1/profiles')) as { profiles: ProfileView[] };
-  const batchMs = profiles.find(
-    ({ task, variant, batch }) => task === 'fashion' && variant === 'large-fp32-onnx' && batch === 8,
-  )?.meanMs;
-  if (batchMs === undefined) throw new Error('Expected batches of 8 to be profiled');
-  // More than the edge can do in time, so that the pool has some of it.
-  const parameters = { slo_ms: 30 + 10 * batchMs, model: 'large' };
+  const parameters = await saturatingDemands(mesh);
   const exited = once(pool, 'exit');
   const burst = Array.from({ length: 40 }, () => inferGolden(mesh, 'fashion', golden, parameters));
   const poolLoad = async () => {
