@@ -27,7 +27,10 @@ function prepare() {
   if (!installPackages()) return false;
   if (purpose === 'install') return true;
   if (!buildPages()) return false;
-  if (purpose === 'test') provideChromium();
+  if (purpose === 'test') {
+    provideChromium();
+    provideVulkanLoader();
+  }
   return true;
 }
 
@@ -154,8 +157,27 @@ function tellNone(reason) {
 }
 
 function installDebianChromium() {
+  installDebianPackage('chromium', 'for the browser tests');
+}
+
+/** Lets onnxruntime's WebGPU find the software adapter that Debian's chromium package brings. Never fails. */
+function provideVulkanLoader() {
+  const hasAdapter = existsSync('/usr/lib/chromium/vk_swiftshader_icd.json');
+  const hasLoader = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64'].some((folder) =>
+    existsSync(join(folder, 'libvulkan.so.1')),
+  );
+  if (hasAdapter && !hasLoader) installDebianPackage('libvulkan1', 'for the tests of WebGPU on Node');
+}
+
+/**
+ * Installs a package where that needs no questions: as root on a Debian. Elsewhere nothing happens.
+ *
+ * @param {string} name
+ * @param {string} reason
+ */
+function installDebianPackage(name, reason) {
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return;
-  say('installing the chromium package for the browser tests (apt-get)');
+  say(`installing the ${name} package ${reason} (apt-get)`);
   const options = {
     timeoutMs: DOWNLOAD_TIMEOUT_MS,
     env: { DEBIAN_FRONTEND: 'noninteractive' },
@@ -169,7 +191,7 @@ function installDebianChromium() {
     '-o',
     'DPkg::Lock::Timeout=60',
   ];
-  const install = [...network, 'install', '-y', '--no-install-recommends', 'chromium'];
+  const install = [...network, 'install', '-y', '--no-install-recommends', name];
   if (run('apt-get', install, options)) return;
   if (run('apt-get', [...network, 'update'], options)) run('apt-get', install, options);
 }

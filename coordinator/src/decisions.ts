@@ -1,5 +1,6 @@
 import type { Decision, NearestFeasible, RequestSpec } from '@nearfar/core';
 import { type Candidate, MeshError } from '@nearfar/protocol';
+import type { Claims } from './auth.ts';
 
 /** What was chosen, or why nothing was. */
 export type ChoiceRecord =
@@ -73,10 +74,16 @@ export class DecisionLog {
     return this.#kept.get(id)?.summary;
   }
 
-  /** @throws MeshError `MESH_UNKNOWN_DECISION`. */
-  get(id: string): DecisionRecord {
+  /**
+   * The decision as `reader` may see it: its own, or anybody's for an admin.
+   *
+   * @throws MeshError `MESH_UNKNOWN_DECISION`, also for somebody else's.
+   */
+  get(id: string, reader: Claims): DecisionRecord {
     const kept = this.#kept.get(id);
-    if (kept !== undefined) return { ...kept.summary, candidates: kept.candidates() };
+    if (kept !== undefined && mayRead(reader, kept.summary)) {
+      return { ...kept.summary, candidates: kept.candidates() };
+    }
     throw new MeshError(
       'MESH_UNKNOWN_DECISION',
       `Unknown decision "${id.slice(0, 64)}"; the last ${MAX_DECISIONS} are kept`,
@@ -89,13 +96,19 @@ export class DecisionLog {
     if (kept !== undefined) this.#kept.set(id, { ...kept, summary: { ...kept.summary, outcome } });
   }
 
-  /** The last `limit` decisions, newest first. */
-  latest(limit: number): DecisionSummary[] {
+  /** The last `limit` decisions that `reader` may see, newest first. */
+  latest(limit: number, reader: Claims): DecisionSummary[] {
     return [...this.#kept.values()]
+      .map(({ summary }) => summary)
+      .filter((summary) => mayRead(reader, summary))
       .slice(-limit)
-      .reverse()
-      .map(({ summary }) => summary);
+      .reverse();
   }
+}
+
+/** A page's token is in everybody's hands: it shows nothing of what others asked. */
+function mayRead(reader: Claims, { subject }: DecisionSummary): boolean {
+  return reader.role === 'admin' || reader.subject === subject;
 }
 
 /** What a decision chose, as a record. */

@@ -23,7 +23,9 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
     const execution = await execute(context, admitted, asked);
     const outcome = accountExecuted(context, admitted, execution);
     const { decisionId, spec } = admitted;
-    const explanation = spec.explain ? context.decisions.get(decisionId) : undefined;
+    const explanation = spec.explain
+      ? context.decisions.get(decisionId, { role: 'client', subject: admitted.subject })
+      : undefined;
     return { outputs: execution.executed.outputs, decisionId, execution, outcome, explanation };
   } catch (error) {
     accountFailed(context, admitted, error);

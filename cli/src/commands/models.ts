@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
+import { taskInfo } from '@nearfar/coordinator';
 import { openRegistry } from '@nearfar/coordinator/node';
 import {
   MeshError,
   modelsResponseSchema,
   parseOrThrow,
-  type Tier,
+  type TaskInfo,
   type VariantSpec,
 } from '@nearfar/protocol';
 import { callMesh, type MeshAddress } from '../mesh-client.ts';
@@ -12,11 +13,6 @@ import { formatTable } from '../table.ts';
 
 interface ModelsOptions extends MeshAddress {
   readonly json?: boolean;
-}
-
-interface ListedTask {
-  readonly task: string;
-  readonly variants: readonly (VariantSpec & { readonly tiers: readonly Tier[] })[];
 }
 
 /** `nearfar models`: lists what the mesh serves, or what the local store holds when no mesh answers. */
@@ -44,7 +40,7 @@ export async function models(task: string | undefined, options: ModelsOptions): 
   process.stdout.write(`${formatTable(['task', 'variant', 'revision', 'accuracy', 'KiB', 'tiers'], rows)}\n`);
 }
 
-async function listTasks(options: ModelsOptions): Promise<ListedTask[]> {
+async function listTasks(options: ModelsOptions): Promise<TaskInfo[]> {
   try {
     return parseOrThrow(
       modelsResponseSchema,
@@ -59,14 +55,11 @@ async function listTasks(options: ModelsOptions): Promise<ListedTask[]> {
     const registry = openRegistry(options.state);
     const tasks = await registry.list();
     await registry.close();
-    return tasks.map((entry) => ({
-      task: entry.task,
-      variants: entry.variants.map((variant) => ({ ...variant, tiers: [] })),
-    }));
+    return tasks.map(taskInfo);
   }
 }
 
-function forJson(entry: ListedTask) {
+function forJson(entry: TaskInfo) {
   return {
     task: entry.task,
     variants: entry.variants.map((variant) => ({

@@ -31,9 +31,11 @@ export function adminRoutes(context: Context): Hono<AppEnvironment> {
     )
     .get('/v1/profiles', client, (http) => http.json({ profiles: book.view(options.clock.wallTime()) }))
     .get('/v1/decisions', client, (http) =>
-      http.json({ decisions: decisions.latest(limitOf(http.req.query('limit'))) }),
+      http.json({ decisions: decisions.latest(limitOf(http.req.query('limit')), http.get('claims')) }),
     )
-    .get('/v1/decisions/:id', client, (http) => http.json(decisions.get(http.req.param('id'))));
+    .get('/v1/decisions/:id', client, (http) =>
+      http.json(decisions.get(http.req.param('id'), http.get('claims'))),
+    );
 }
 
 function limitOf(text: string | undefined): number {

@@ -303,6 +303,24 @@ describe('the rest of the interface', () => {
     expect(await (await call('/metrics')).text()).toContain('nearfar_workers{tier="pool",state="active"} 1');
   });
 
+  test('a caller sees its own decisions and no others; an admin sees all', async () => {
+    await serving('w1');
+    const answer = (await (await infer({ inputs: [INPUT] })).json()) as {
+      parameters: { decision_id: string };
+    };
+    const id = answer.parameters.decision_id;
+    const other = await createToken(mesh.secret, { role: 'client', subject: 'other' });
+    const admin = await createToken(mesh.secret, { role: 'admin', subject: 'operator' });
+    const seen = async (token: string) => {
+      const one = await call(`/v1/decisions/${id}`, {}, token);
+      const all = (await (await call('/v1/decisions', {}, token)).json()) as { decisions: { id: string }[] };
+      return [one.status, all.decisions.some((decision) => decision.id === id)];
+    };
+    expect(await seen(client)).toEqual([200, true]);
+    expect(await seen(other)).toEqual([404, false]);
+    expect(await seen(admin)).toEqual([200, true]);
+  });
+
   test('a manifest is imported twice with the same revision, and the secret is private', async () => {
     const path = new URL('../../../models/digits/manifest.json', import.meta.url).pathname;
     await mesh.importManifest(path);
