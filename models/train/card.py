@@ -71,7 +71,7 @@ def write_card(task: str, reports: dict[str, Report]) -> None:
         "The epoch was chosen by the averaged weights' accuracy on the held-out pictures. The test set was run once, on the",
         "finished ONNX files, and nothing was chosen by it.",
         "",
-        "| model | epochs | chosen | minutes on 2 CPU cores | torch - ONNX | ONNX - tfjs |",
+        "| model | epochs | chosen | minutes (2 shared CPU cores) | torch - ONNX | ONNX - tfjs |",
         "|---|---:|---:|---:|---:|---:|",
         *[procedure(name, report) for name, report in reports.items()],
         "",

@@ -71,6 +71,13 @@ function share(logits: Float32Array, labels: Uint8Array): number {
   return right / count;
 }
 
+test.each(['digits', 'fashion'])('%s: a larger model is a more accurate one', (task) => {
+  const accuracies = ['tiny', 'small', 'large'].map(
+    (name) => manifestOf(task).models.find((model) => model.name === name)?.accuracy ?? 0,
+  );
+  expect(accuracies).toEqual(accuracies.toSorted((a, b) => a - b));
+});
+
 test.each(BARS)('$task $model is within its size', ({ task, model, maxBytes }) => {
   expect(statSync(new URL(`${task}/${model}.onnx`, MODELS)).size).toBeLessThanOrEqual(maxBytes);
 });
