@@ -33,8 +33,9 @@ export function launcher(): string {
   return join(ROOT, 'cli', 'bin', 'nearfar.js');
 }
 
-/** A folder with real test pictures in IDX form: the one given, `NEARFAR_DATA`, or one beside the repository. */
+/** A folder with real test pictures in IDX form: the one given, else `NEARFAR_DATA` or one beside the repository. */
 export function dataDirectory(given: string | undefined): string | undefined {
-  const places = [given, process.env.NEARFAR_DATA, join(dirname(ROOT), 'shared', 'data')];
+  const places =
+    given === undefined ? [process.env.NEARFAR_DATA, join(dirname(ROOT), 'shared', 'data')] : [given];
   return places.find((place): place is string => place !== undefined && existsSync(join(place, 'mnist')));
 }

@@ -94,7 +94,7 @@ export function createProgram(): Command {
     .option('--seconds <count>', 'how long the callers call', parsePositive, 30)
     .option(
       '--data <directory>',
-      'folder with mnist/ and fashion-mnist/ in IDX form (default: where it is found)',
+      'folder with mnist/ and fashion-mnist/ in IDX form (default: where it is found, else the sample pictures)',
     )
     .option('--json', 'print only JSON')
     .action(async (options) => (await import('./commands/demo.ts')).demo(options));

@@ -1,8 +1,13 @@
-"""The two data sets: found on disk or fetched from their public homes, and checked byte for byte."""
+"""The two data sets: found on disk or fetched from their public homes, and checked byte for byte.
+
+    python models/train/data.py FOLDER    puts both into FOLDER, as `nearfar demo --data FOLDER` takes them
+"""
 
 import gzip
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
 import urllib.request
 from dataclasses import dataclass
@@ -90,7 +95,30 @@ def find(task: str, name: str) -> Path:
 
     path = Path(tempfile.gettempdir()) / "nearfar-data" / DIRECTORIES[task] / name
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(HOMES[task] + name, timeout=60) as response:
-            path.write_bytes(response.read())
+        fetch(task, name, path)
     return path
+
+
+def fetch(task: str, name: str, path: Path) -> None:
+    """Downloads a file beside its place, then puts it there, so that a broken download never looks like a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with urllib.request.urlopen(HOMES[task] + name, timeout=60) as response:
+        partial.write_bytes(response.read())
+    partial.replace(path)
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    for task, name in CHECKSUMS:
+        path = Path(sys.argv[1]) / DIRECTORIES[task] / f"{name}.gz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            read_checked(task, name)
+            shutil.copyfile(find(task, f"{name}.gz"), path)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

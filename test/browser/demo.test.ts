@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { describeWithChromium } from '../support/chromium.ts';
-import { dataFolder, NO_DATA } from '../support/data-sets.ts';
 import { runNearfar } from '../support/run-nearfar.ts';
 
 interface DemoReport {
@@ -15,8 +14,7 @@ interface DemoReport {
 }
 
 describeWithChromium('nearfar demo', () => {
-  test('all three tiers serve, every answer is right, and no local payload leaves', async ({ skip }) => {
-    if (dataFolder === undefined) skip(`skipped where ${NO_DATA}`);
+  test('all three tiers serve, every answer is right, and no local payload leaves', async () => {
     const { code, stdout, stderr } = await runNearfar(['demo', '--json', '--seconds', '10']);
     expect(code, stderr).toBe(0);
     const report = JSON.parse(stdout) as DemoReport;

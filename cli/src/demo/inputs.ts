@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { imageToTensor, type Pixels } from '@nearfar/core';
+import { readPng } from '@nearfar/core/png';
 import { type Manifest, manifestSchema, parseOrThrow, type Tensor } from '@nearfar/protocol';
 import { dataDirectory, sampleManifests } from '../places.ts';
 
@@ -23,26 +24,46 @@ export interface DemoInputs {
 const PICTURES_A_TASK = 256;
 const IDX_HEADER_BYTES = 16;
 
-/** Reads real test pictures; throws when the data sets are nowhere to be found. */
+/**
+ * Reads the test pictures of the data sets where they are, else the pictures that come with the sample tasks.
+ *
+ * @throws Error when `givenDirectory` does not hold the data sets.
+ */
 export async function loadInputs(givenDirectory: string | undefined): Promise<DemoInputs> {
   const directory = dataDirectory(givenDirectory);
-  if (directory === undefined) {
+  const manifests = sampleManifests();
+  if (directory !== undefined) {
+    const tasks = await Promise.all(manifests.map((path) => loadTestPictures(path, directory)));
+    return { tasks, source: `the test pictures in ${directory}` };
+  }
+  if (givenDirectory !== undefined) {
     throw new Error(
-      'The demo calls with real pictures and found none. Put mnist/ and fashion-mnist/ (IDX, gzip) into a folder and name it with --data or NEARFAR_DATA; "python models/train/data.py" fetches them.',
+      `Expected "${givenDirectory}" to hold mnist/ and fashion-mnist/ (IDX, gzip); "python models/train/data.py ${givenDirectory}" fetches them`,
     );
   }
-  const tasks = await Promise.all(sampleManifests().map((path) => loadTask(path, directory)));
-  return { tasks, source: `the test pictures in ${directory}` };
+  const tasks = await Promise.all(manifests.map(loadSamples));
+  return { tasks, source: 'the sample pictures in models/ (name the test pictures with --data)' };
 }
 
-async function loadTask(manifestPath: string, directory: string): Promise<TaskInputs> {
-  const text = await readFile(manifestPath, 'utf8');
-  const manifest = parseOrThrow(
-    manifestSchema,
-    JSON.parse(text),
-    'MESH_BAD_MANIFEST',
-    `manifest ${manifestPath}`,
+/** The pictures that a task's manifest names as samples, all of them PNGs. */
+async function loadSamples(manifestPath: string): Promise<TaskInputs> {
+  const { task, preprocess, samples = [] } = await readManifest(manifestPath);
+  if (preprocess === undefined || samples.length === 0) {
+    throw new Error(`Expected ${dirname(manifestPath)} to name preprocessing and samples`);
+  }
+  const tensors = samples.map(async (path) =>
+    imageToTensor(readPng(await readFile(join(dirname(manifestPath), path))), preprocess),
   );
+  return { task, tensors: await Promise.all(tensors) };
+}
+
+async function readManifest(path: string): Promise<Manifest> {
+  const json: unknown = JSON.parse(await readFile(path, 'utf8'));
+  return parseOrThrow(manifestSchema, json, 'MESH_BAD_MANIFEST', `manifest ${path}`);
+}
+
+async function loadTestPictures(manifestPath: string, directory: string): Promise<TaskInputs> {
+  const manifest = await readManifest(manifestPath);
   const { preprocess } = manifest;
   const images = manifest.eval?.images;
   if (preprocess === undefined || images === undefined) {
