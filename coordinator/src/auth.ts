@@ -1,3 +1,4 @@
+import type { Clock } from '@nearfar/core';
 import { MeshError } from '@nearfar/protocol';
 import { errors, jwtVerify, SignJWT } from 'jose';
 
@@ -9,6 +10,8 @@ export type Role = (typeof ROLES)[number];
 export interface Claims {
   readonly role: Role;
   readonly subject: string;
+  /** Tier that a worker may serve; absent = pool. An edge worker sees what callers keep off the pool. */
+  readonly tier?: 'edge' | 'pool';
 }
 
 const AUDIENCE = 'nearfar';
@@ -24,10 +27,10 @@ export const ANONYMOUS: Claims = { role: 'admin', subject: 'anonymous' };
 /** Makes a signed token. `expiresInSeconds` defaults to 30 days. */
 export async function createToken(
   secret: Uint8Array,
-  grant: { readonly role: Role; readonly subject: string; readonly expiresInSeconds?: number },
+  grant: Claims & { readonly expiresInSeconds?: number },
 ): Promise<string> {
-  const lifetimeSeconds = grant.expiresInSeconds ?? DEFAULT_LIFETIME_SECONDS;
-  return sign(secret, { role: grant.role }, AUDIENCE, grant.subject, lifetimeSeconds);
+  const { role, subject, tier, expiresInSeconds = DEFAULT_LIFETIME_SECONDS } = grant;
+  return sign(secret, { role, ...(tier !== undefined && { tier }) }, AUDIENCE, subject, expiresInSeconds);
 }
 
 /**
@@ -35,13 +38,17 @@ export async function createToken(
  *
  * @throws MeshError `MESH_UNAUTHENTICATED` when its signature, audience, role or expiry does not hold.
  */
-export async function verifyToken(secret: Uint8Array, token: string): Promise<Claims> {
+export async function verifyToken(
+  secret: Uint8Array,
+  token: string,
+): Promise<Claims & { readonly expiresAtSeconds: number }> {
   const { claims } = await verify(secret, token, AUDIENCE, 0);
   const role = ROLES.find((known) => known === claims.role);
   if (role === undefined || typeof claims.sub !== 'string') {
     throw new MeshError('MESH_UNAUTHENTICATED', 'The token names no known role or no subject');
   }
-  return { role, subject: claims.sub };
+  const tier = claims.tier === 'edge' ? 'edge' : 'pool';
+  return { role, subject: claims.sub, tier, expiresAtSeconds: claims.exp ?? 0 };
 }
 
 /** @throws MeshError `MESH_FORBIDDEN` when `claims` do not reach `role`. */
@@ -75,23 +82,20 @@ export async function isLeaseOf(
 }
 
 const MAX_CACHED_TOKENS = 1_024;
-/** A cached token is checked again after this many milliseconds, so that its expiry is noticed. */
-const RECHECK_AFTER_MS = 10_000;
-
-/** Checks bearer tokens and remembers the outcome for a moment: a signature costs more than a whole decision. */
+/** Checks bearer tokens and remembers them until they expire: a signature costs more than a whole decision. */
 export class TokenGate {
   readonly #secret: Uint8Array;
-  readonly #now: () => number;
-  readonly #known = new Map<string, { claims: Claims; checkedAt: number }>();
+  readonly #clock: Pick<Clock, 'wallTime'>;
+  readonly #known = new Map<string, Claims & { readonly expiresAtSeconds: number }>();
 
-  constructor(secret: Uint8Array, now: () => number) {
+  constructor(secret: Uint8Array, clock: Pick<Clock, 'wallTime'>) {
     if (secret.byteLength < MIN_SECRET_BYTES) {
       throw new RangeError(
         `Expected a secret of at least ${MIN_SECRET_BYTES} bytes, got ${secret.byteLength}`,
       );
     }
     this.#secret = secret;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** Who sends this `Authorization` header. @throws MeshError `MESH_UNAUTHENTICATED`. */
@@ -101,10 +105,10 @@ export class TokenGate {
       throw new MeshError('MESH_UNAUTHENTICATED', 'Expected a header "Authorization: Bearer <token>"');
     }
     const known = this.#known.get(token);
-    if (known !== undefined && this.#now() - known.checkedAt < RECHECK_AFTER_MS) return known.claims;
+    if (known !== undefined && this.#clock.wallTime() < known.expiresAtSeconds * 1_000) return known;
     this.#known.delete(token);
     const claims = await verifyToken(this.#secret, token);
-    this.#known.set(token, { claims, checkedAt: this.#now() });
+    this.#known.set(token, claims);
     if (this.#known.size > MAX_CACHED_TOKENS) {
       const [oldest] = this.#known.keys();
       if (oldest !== undefined) this.#known.delete(oldest);

@@ -12,7 +12,10 @@ export interface Context {
   readonly options: CoordinatorOptions;
   readonly catalog: Catalog;
   readonly fleet: Fleet;
+  /** What workers measured. */
   readonly book: ProfileBook;
+  /** What pages say that they measured: never mixed with the workers', whose classes have the same names. */
+  readonly pageBook: ProfileBook;
   readonly decisions: DecisionLog;
   readonly metrics: Metrics;
   readonly gate: TokenGate;

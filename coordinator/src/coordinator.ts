@@ -26,10 +26,12 @@ import { outcomeRoutes } from './routes/outcomes.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { placementRoutes } from './routes/placements.ts';
 import { taskRoutes } from './routes/tasks.ts';
-import { learnFromWorker } from './steps/learn.ts';
+import { isPageReporter, learnFromWorker } from './steps/learn.ts';
 
 const DEFAULT_REPORT_EVERY_MS = 1_000;
 const DEFAULT_CALLER_RATE: BucketRule = { ratePerSecond: 5_000, burst: 10_000 };
+/** Callers choose what goes into these lines. */
+const MAX_LOGGED_CHARACTERS = 2_000;
 const DEFAULT_HELD_BYTES = 512 * 1024 * 1024;
 
 /** A running coordinator. */
@@ -46,6 +48,8 @@ export interface Coordinator {
    * @throws MeshError `MESH_FORBIDDEN` when the token is not a worker's.
    */
   acceptWorker(link: CoordinatorSideLink, claims: Claims): void;
+  /** Takes over the link of an edge worker inside this process, whose id is one of `embeddedWorkerIds`. */
+  embedWorker(link: CoordinatorSideLink): void;
   /** Where registered tasks keep their files. */
   readonly artifacts: ArtifactStore;
   /** The connected workers. */
@@ -61,7 +65,10 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
   const { clock, log } = options;
   const catalog = await Catalog.open(options.registry);
   const book = new ProfileBook();
-  for (const stored of await options.profiles.list()) book.absorb(stored);
+  const pageBook = new ProfileBook();
+  for (const stored of await options.profiles.list()) {
+    (isPageReporter(stored.reporter) ? pageBook : book).absorb(stored);
+  }
 
   const running = new Set<Promise<unknown>>();
   const background = (what: string, work: Promise<unknown>) => {
@@ -79,15 +86,17 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     options,
     catalog,
     book,
+    pageBook,
     decisions: new DecisionLog(),
     metrics: new Metrics(),
-    gate: new TokenGate(options.secret, () => clock.now()),
+    gate: new TokenGate(options.secret, clock),
     rates: new TokenBuckets(options.callerRate ?? DEFAULT_CALLER_RATE),
     bodies: new ByteBudget(options.maxHeldBytes ?? DEFAULT_HELD_BYTES),
     fleet: new Fleet({
       clock,
       log,
       reportEveryMs: options.reportEveryMs ?? DEFAULT_REPORT_EVERY_MS,
+      embeddedIds: new Set(options.embeddedWorkerIds),
       variants: () => catalog.variants(),
       onProfiles: (workerId, reports) => learnFromWorker(context, workerId, reports),
     }),
@@ -111,8 +120,9 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     identify: (authorization) => context.gate.identify(authorization),
     acceptWorker: (link, claims) => {
       requireRole(claims, 'worker');
-      context.fleet.accept(link);
+      context.fleet.accept(link, { tier: claims.tier ?? 'pool', isEmbedded: false });
     },
+    embedWorker: (link) => context.fleet.accept(link, { tier: 'edge', isEmbedded: true }),
     close: () => {
       closing ??= close();
       return closing;
@@ -164,11 +174,16 @@ function createApp(context: Context): Hono<AppEnvironment> {
   }
   const answerError = (error: MeshError): Response => {
     metrics.error(error.code);
+    // What is left of a body that was refused is not worth reading.
+    const isUnread = error.code === 'MESH_BODY_TOO_LARGE' || error.code === 'MESH_BODY_TOO_SLOW';
     const retryAfter =
       error.retryAfterSeconds ?? (error.status === 503 || error.status === 429 ? 1 : undefined);
     return Response.json(error.toBody(), {
       status: error.status,
-      headers: retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) },
+      headers: {
+        ...(retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
+        ...(isUnread && { Connection: 'close' }),
+      },
     });
   };
   app.notFound((http) =>
@@ -181,7 +196,10 @@ function createApp(context: Context): Hono<AppEnvironment> {
   );
   app.onError((error, http) => {
     if (error instanceof MeshError) return answerError(error);
-    options.log('error', 'request failed', { path: http.req.path, error: error.stack ?? String(error) });
+    options.log('error', 'request failed', {
+      path: http.req.path.slice(0, MAX_LOGGED_CHARACTERS),
+      error: (error.stack ?? String(error)).slice(0, MAX_LOGGED_CHARACTERS),
+    });
     return answerError(new MeshError('MESH_INTERNAL', 'The mesh failed; its log says why'));
   });
   return app;

@@ -1,6 +1,7 @@
 import { type Clock, type CoordinatorSideLink, LoadView } from '@nearfar/core';
 import {
   CLOSE_CODES,
+  checkSignature,
   type ExecuteResult,
   type Load,
   MeshError,
@@ -11,14 +12,18 @@ import {
   type WorkerMessage,
 } from '@nearfar/protocol';
 
-/** Reports that may be missed before a worker counts as lost. */
-export const MISSED_REPORTS = 3;
+/** Reports in a row that a worker may owe until it counts as silent and gets no more work. */
+export const SILENT_AFTER_REPORTS = 3;
+/** Reports in a row after which its link is given up: nobody is at its other end. */
+export const LOST_AFTER_REPORTS = 10;
 
 /** A request on its way to a worker. */
 export interface Execution {
   readonly requestId: string;
   readonly spec: VariantSpec;
   readonly tensors: readonly Tensor[];
+  /** Inputs along the batch axis. */
+  readonly rows: number;
   /** Predicted milliseconds of compute, for the load view until the worker reports. */
   readonly serviceMs: number;
   /** Milliseconds after which the worker need not start any more. */
@@ -52,20 +57,17 @@ export class FleetWorker {
   readonly load: LoadView;
   readonly #clock: Clock;
   readonly #link: CoordinatorSideLink;
-  readonly #reportEveryMs: number;
   readonly #replicas = new Map<string, Replica>();
   readonly #assigned = new Map<string, VariantSpec>();
   readonly #inFlight = new Map<string, InFlight>();
   #sequence = 0;
-  #heardAt: number;
+  #owedReports = 0;
   #isDraining = false;
 
-  constructor(hello: WorkerHello, link: CoordinatorSideLink, clock: Clock, reportEveryMs: number) {
+  constructor(hello: WorkerHello, link: CoordinatorSideLink, clock: Clock) {
     this.hello = hello;
     this.#link = link;
     this.#clock = clock;
-    this.#reportEveryMs = reportEveryMs;
-    this.#heardAt = clock.now();
     this.connectedAt = new Date(clock.wallTime()).toISOString();
     this.load = new LoadView(hello.slots);
   }
@@ -83,9 +85,27 @@ export class FleetWorker {
     return this.#inFlight.size;
   }
 
+  /** Bytes on their way to the worker that have not left this process yet. */
+  get bufferedBytes(): number {
+    return this.#link.bufferedBytes;
+  }
+
+  /** Reports in a row that it owes. */
+  get owedReports(): number {
+    return this.#owedReports;
+  }
+
   get state(): WorkerState {
-    if (this.#clock.now() - this.#heardAt > MISSED_REPORTS * this.#reportEveryMs) return 'silent';
+    if (this.#owedReports >= SILENT_AFTER_REPORTS) return 'silent';
     return this.#isDraining ? 'draining' : 'active';
+  }
+
+  /**
+   * Notes that another report is due. Counted instead of timed, so that a process that stood still itself does not take
+   * its workers for silent: it has heard nobody, but it has not listened either.
+   */
+  expectReport(): void {
+    this.#owedReports += 1;
   }
 
   replicas(): readonly Replica[] {
@@ -145,17 +165,11 @@ export class FleetWorker {
       () => giveUp(deadlineExceeded(timeoutMs)),
       () => undefined, // Settled first: the timer is no longer needed.
     );
-    this.#sequence += 1;
-    this.load.dispatched(this.#sequence, execution.serviceMs);
-    const { task, variant, revision } = spec;
-    const { budgetMs, priority } = execution;
-    const sequence = this.#sequence;
-    this.#link.send(
-      { type: 'execute-request', requestId, sequence, task, variant, revision, budgetMs, priority },
-      execution.tensors,
-    );
     try {
-      return await promise;
+      this.#send(execution);
+      const executed = await promise;
+      checkOutputs(spec, execution.rows, executed);
+      return executed;
     } finally {
       settled.abort();
       signal.removeEventListener('abort', onAbort);
@@ -163,9 +177,21 @@ export class FleetWorker {
     }
   }
 
+  /** @throws MeshError `MESH_BAD_FRAME` when the tensors do not fit a frame. */
+  #send({ requestId, spec, budgetMs, priority, serviceMs, tensors }: Execution): void {
+    const { task, variant, revision } = spec;
+    const sequence = this.#sequence + 1;
+    this.#link.send(
+      { type: 'execute-request', requestId, sequence, task, variant, revision, budgetMs, priority },
+      tensors,
+    );
+    this.#sequence = sequence;
+    this.load.dispatched(sequence, serviceMs);
+  }
+
   /** Takes in a message of this session. Profile reports are the fleet's business. */
   receive(message: WorkerMessage, tensors: readonly Tensor[]): void {
-    this.#heardAt = this.#clock.now();
+    this.#owedReports = 0;
     switch (message.type) {
       case 'load-report':
         this.#reported(message.load);
@@ -210,6 +236,25 @@ export class FleetWorker {
   #lost(why: string): MeshError {
     return new MeshError('MESH_WORKER_LOST', `Worker "${this.id}" ${why}`);
   }
+}
+
+/** A worker is believed in what it measures, not in what it answers: that has to be what was asked for. */
+function checkOutputs(spec: VariantSpec, rows: number, { outputs }: Executed): void {
+  // A model may give more than its task names.
+  const named = outputs.filter(({ name }) => spec.outputs.some((output) => output.name === name));
+  try {
+    checkSignature(named, spec.outputs);
+    if (!spec.isBatchable || named.every(({ shape }) => shape[0] === rows)) return;
+  } catch (cause) {
+    throw new MeshError(
+      'MESH_EXECUTION_FAILED',
+      `The worker gave other outputs: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
+  throw new MeshError('MESH_EXECUTION_FAILED', `Expected the worker to give ${rows} rows of each output`);
 }
 
 function cancelled(): MeshError {

@@ -6,7 +6,7 @@ import {
   type VariantSpec,
   type WorkerHello,
 } from '@nearfar/protocol';
-import { FleetWorker } from './fleet-worker.ts';
+import { FleetWorker, LOST_AFTER_REPORTS } from './fleet-worker.ts';
 import type { Log } from './options.ts';
 
 /** A connection that has not said hello after this many milliseconds is closed. */
@@ -17,9 +17,18 @@ export interface FleetOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly reportEveryMs: number;
+  /** Ids of workers inside this process: nobody who dials in gets one of them. */
+  readonly embeddedIds: ReadonlySet<string>;
   /** Every variant that workers should hold. */
   readonly variants: () => readonly VariantSpec[];
   readonly onProfiles: (workerId: string, reports: readonly ProfileReport[]) => void;
+}
+
+/** What whoever opened a link may claim to be. */
+export interface WorkerGrant {
+  readonly tier: 'edge' | 'pool';
+  /** Whether it is a worker inside this process. */
+  readonly isEmbedded: boolean;
 }
 
 /** All connected workers. */
@@ -44,7 +53,7 @@ export class Fleet {
   }
 
   /** Takes over a link on which a worker is about to say hello. */
-  accept(link: CoordinatorSideLink): void {
+  accept(link: CoordinatorSideLink, grant: WorkerGrant): void {
     const { clock, log } = this.#options;
     if (this.#closing.signal.aborted) {
       link.close(CLOSE_CODES.lost, 'The mesh is shutting down');
@@ -73,7 +82,7 @@ export class Fleet {
         }
         greeted.abort();
         this.#pending.delete(link);
-        worker = this.#greet(message, link);
+        worker = this.#greet(message, link, grant);
         return;
       }
       worker.receive(message, tensors);
@@ -95,7 +104,7 @@ export class Fleet {
     this.#workers.clear();
   }
 
-  #greet(hello: WorkerHello, link: CoordinatorSideLink): FleetWorker | undefined {
+  #greet(hello: WorkerHello, link: CoordinatorSideLink, grant: WorkerGrant): FleetWorker | undefined {
     const { clock, log, reportEveryMs } = this.#options;
     if (hello.protocol !== LINK_PROTOCOL) {
       link.close(
@@ -104,13 +113,24 @@ export class Fleet {
       );
       return undefined;
     }
+    // Where a payload may go rests on the tier, so a worker's word for it is not enough.
+    if (hello.tier !== grant.tier) {
+      log('warn', 'worker claims a tier that its token does not give', {
+        worker: hello.workerId,
+        tier: hello.tier,
+      });
+      link.close(CLOSE_CODES.unauthenticated, `The token is for tier "${grant.tier}", not "${hello.tier}"`);
+      return undefined;
+    }
+    const isReserved = this.#options.embeddedIds.has(hello.workerId) && !grant.isEmbedded;
     const former = this.#workers.get(hello.workerId);
-    if (former !== undefined && former.state !== 'silent' && former.sessionId !== hello.sessionId) {
+    const isHeld = former !== undefined && former.state !== 'silent' && former.sessionId !== hello.sessionId;
+    if (isReserved || isHeld) {
       log('warn', 'worker id is taken', { worker: hello.workerId });
       link.close(CLOSE_CODES.idTaken, `A worker with the id "${hello.workerId}" is connected`);
       return undefined;
     }
-    const worker = new FleetWorker(hello, link, clock, reportEveryMs);
+    const worker = new FleetWorker(hello, link, clock);
     this.#workers.set(worker.id, worker);
     former?.close(CLOSE_CODES.superseded, 'A newer session of this worker took over');
     const { sessionId, credits } = worker;
@@ -121,7 +141,7 @@ export class Fleet {
     return worker;
   }
 
-  /** While there are workers, looks for silent ones and gives up what they hold. */
+  /** While there are workers, counts the reports that they owe, and gives up what silent ones hold. */
   async #watch(): Promise<void> {
     const { clock, log, reportEveryMs } = this.#options;
     this.#isWatching = true;
@@ -129,9 +149,16 @@ export class Fleet {
       while (this.#workers.size > 0) {
         await clock.sleep(reportEveryMs, this.#closing.signal);
         for (const worker of this.#workers.values()) {
-          if (worker.state !== 'silent' || worker.inFlight === 0) continue;
-          log('warn', 'worker is silent', { worker: worker.id, requests: worker.inFlight });
-          worker.lose('stopped reporting');
+          worker.expectReport();
+          if (worker.state !== 'silent') continue;
+          if (worker.inFlight > 0) {
+            log('warn', 'worker is silent', { worker: worker.id, requests: worker.inFlight });
+            worker.lose('stopped reporting');
+          }
+          if (worker.owedReports < LOST_AFTER_REPORTS) continue;
+          // Not left to the close handshake, which nobody may be there to answer.
+          this.#workers.delete(worker.id);
+          worker.close(CLOSE_CODES.lost, 'stopped reporting');
         }
       }
     } catch (error) {

@@ -65,5 +65,7 @@ export interface CoordinatorOptions {
   readonly callerRate?: BucketRule;
   /** Bytes of request bodies that are held at the same time; default 512 MiB. */
   readonly maxHeldBytes?: number;
+  /** Ids of the workers inside this process; nobody who dials in gets one of them. Default: none. */
+  readonly embeddedWorkerIds?: readonly string[];
   readonly log: Log;
 }

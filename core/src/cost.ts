@@ -63,22 +63,25 @@ export function browserCostPicoUsd(prices: LeasedPrices, busyMs: number, weightB
   return Math.round(prices.energyPicoUsdPerMs * busyMs + egress);
 }
 
+/** Which part of a batch is one request's, counted in inputs. */
+export interface BatchPart {
+  /** Inputs of the batch before the request's own. */
+  readonly offset: number;
+  readonly size: number;
+  readonly batchSize: number;
+}
+
 /**
- * Splits a batch's whole cost over its requests so that the shares are whole and add up exactly: everyone gets the
- * floor of their part, and the remaining units go to the largest remainders (ties: the earlier request).
+ * A request's share of its batch's whole cost, in whole picodollars: the difference of two cumulative floors. Requests
+ * that tile the batch get shares that add up to the whole exactly, and each can be booked without knowing the others.
  */
-export function splitCost(totalPicoUsd: number, weights: readonly number[]): number[] {
+export function batchSharePicoUsd(totalPicoUsd: number, { offset, size, batchSize }: BatchPart): number {
   if (!Number.isSafeInteger(totalPicoUsd) || totalPicoUsd < 0) {
     throw new RangeError(`Expected totalPicoUsd to be a whole number from 0, got ${totalPicoUsd}`);
   }
-  const weight = weights.reduce((sum, part) => sum + part, 0);
-  if (weights.length === 0 || !(weight > 0)) throw new RangeError('Expected at least one weight above 0');
-  const exact = weights.map((part) => (totalPicoUsd * part) / weight);
-  const shares = exact.map(Math.floor);
-  const left = totalPicoUsd - shares.reduce((sum, share) => sum + share, 0);
-  const byRemainder = exact
-    .map((part, index) => ({ index, remainder: part - Math.floor(part) }))
-    .sort((a, b) => b.remainder - a.remainder || a.index - b.index);
-  for (const { index } of byRemainder.slice(0, left)) shares[index] = (shares[index] ?? 0) + 1;
-  return shares;
+  if (!(offset >= 0 && size >= 1 && offset + size <= batchSize)) {
+    throw new RangeError(`Expected a part within the batch of ${batchSize}, got ${size} from ${offset}`);
+  }
+  const before = (inputs: number) => Math.floor((totalPicoUsd * inputs) / batchSize);
+  return before(offset + size) - before(offset);
 }

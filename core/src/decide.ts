@@ -110,7 +110,8 @@ function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption
       message: `Worst-case cost ${usd(option.worstCostPicoUsd)} is above the cap of ${usd(spec.maxCostPicoUsd)}`,
     });
   }
-  if (probability < spec.sloTarget) {
+  // Written so that a figure that is no number is never feasible.
+  if (!(probability >= spec.sloTarget)) {
     reasons.push({
       code: 'too-slow',
       message: `P(latency ≤ ${round(spec.sloMs)} ms) is ${percent(probability)}, below the target of ${percent(spec.sloTarget)}`,

@@ -27,7 +27,7 @@ export function sumMoments(parts: readonly Moments[]): Moments {
 
 /** P(time ≤ `deadlineMs`), 0 to 1. A certain time gives 0 or 1. */
 export function onTimeProbability(time: Moments, deadlineMs: number): number {
-  if (deadlineMs <= 0) return 0;
+  if (!(deadlineMs > 0) || !Number.isFinite(time.meanMs) || !Number.isFinite(time.varianceMs2)) return 0;
   if (time.meanMs <= 0) return 1;
   if (time.varianceMs2 <= 0) return time.meanMs <= deadlineMs ? 1 : 0;
   const { location, scale } = logNormal(time);
@@ -36,6 +36,7 @@ export function onTimeProbability(time: Moments, deadlineMs: number): number {
 
 /** The time that a share `quantile` (above 0, below 1) of requests stays below. */
 export function quantileMs(time: Moments, quantile: number): number {
+  if (!Number.isFinite(time.meanMs) || !Number.isFinite(time.varianceMs2)) return Number.POSITIVE_INFINITY;
   if (time.meanMs <= 0) return 0;
   if (time.varianceMs2 <= 0) return time.meanMs;
   const { location, scale } = logNormal(time);

@@ -6,13 +6,14 @@ export {
 } from './batch.ts';
 export { classify } from './classify.ts';
 export {
+  type BatchPart,
+  batchSharePicoUsd,
   browserCostPicoUsd,
   fromUsd,
   PICO_USD_PER_USD,
   pagePrices,
   picoUsdPerMs,
   remoteCostPicoUsd,
-  splitCost,
   toUsd,
   workerUsdPerHour,
 } from './cost.ts';
@@ -78,6 +79,7 @@ export type {
 } from './ports/stores.ts';
 export {
   blend,
+  MAX_PROFILES,
   MAX_REPORTERS,
   MIN_SAMPLES,
   ProfileBook,

@@ -1,28 +1,26 @@
 import { LIMITS, MeshError } from '@nearfar/protocol';
 import { decode } from 'fast-png';
 import type { Pixels } from './image.ts';
+import { joinChunks, readChunks } from './png-chunks.ts';
+import { checkUnpackedSize, readHeader } from './png-size.ts';
 
 type Decoded = ReturnType<typeof decode>;
-
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-/** Signature and header chunk, up to its checksum. */
-const HEADER_BYTES = 33;
 
 /**
  * Reads a PNG file of any colour type, at 8 bits a channel. Pages and the mesh both decode PNGs here: a browser's own
  * decoder multiplies colours by their alpha and back, which rounds them.
  *
- * @throws MeshError `MESH_BAD_MEDIA` when the bytes are no PNG, or one of more than `LIMITS.maxImagePixels` pixels.
+ * @throws MeshError `MESH_BAD_MEDIA` when the bytes are no PNG, one of more than `LIMITS.maxImagePixels` pixels, or one
+ * whose data unpacks to more than its header implies.
  */
 export function readPng(file: Uint8Array): Pixels {
-  if (file.byteLength < HEADER_BYTES || SIGNATURE.some((byte, index) => file[index] !== byte)) {
-    throw new MeshError('MESH_BAD_MEDIA', 'The body is no PNG: its signature is missing');
-  }
-  // The header comes first; a picture that would not fit memory is refused before it is unpacked.
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  checkPixels(view.getUint32(16), view.getUint32(20));
+  const chunks = readChunks(file);
+  const header = readHeader(chunks.header);
+  // A picture that would not fit memory is refused before it is unpacked.
+  checkPixels(header.width, header.height);
+  checkUnpackedSize(chunks.image, header);
   try {
-    return toRgba(decode(file));
+    return toRgba(decode(joinChunks(chunks)));
   } catch (cause) {
     throw new MeshError('MESH_BAD_MEDIA', `The body is no readable PNG: ${(cause as Error).message}`, {
       cause,

@@ -47,6 +47,9 @@ export const STALE_AFTER_MS = 24 * 3_600_000;
 /** Reporters kept for each profile and batch; the oldest gives way. Bounds what many pages can make us hold. */
 export const MAX_REPORTERS = 64;
 
+/** Profiles (variant and device class) that a book holds; the one that was heard of longest ago gives way. */
+export const MAX_PROFILES = 4_096;
+
 interface BatchProfile {
   readonly reports: Map<string, StoredReport>;
   service: ServiceTime | undefined;
@@ -66,7 +69,15 @@ export class ProfileBook {
    */
   absorb(stored: StoredReport): boolean {
     const { report, reporter } = stored;
-    const batches = getOrCreate(this.#profiles, keyOf(report), () => new Map<number, BatchProfile>());
+    const name = keyOf(report);
+    const batches = this.#profiles.get(name) ?? new Map<number, BatchProfile>();
+    // Set anew, so that the map stays in the order in which profiles were heard of.
+    this.#profiles.delete(name);
+    this.#profiles.set(name, batches);
+    if (this.#profiles.size > MAX_PROFILES) {
+      const [oldest] = this.#profiles.keys();
+      if (oldest !== undefined) this.#profiles.delete(oldest);
+    }
     const profile = getOrCreate(batches, report.batch, () => ({ reports: new Map(), service: undefined }));
     const known = profile.reports.get(reporter);
     const isOlder =

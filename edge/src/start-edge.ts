@@ -15,6 +15,7 @@ import { createInProcessLink } from './in-process-link.ts';
 
 const DEFAULT_PORT = 8_787;
 const EDGE_WORKER_ID = 'edge-1';
+const RECONNECT_AFTER_MS = 500;
 
 export interface EdgeOptions
   extends Omit<NodeCoordinatorOptions, 'port' | 'clock'>,
@@ -45,7 +46,12 @@ export interface Edge {
  */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { manifests, edgeSlots, queueCapacity, maxBatch, port = DEFAULT_PORT, ...rest } = options;
-  const node = await startNodeCoordinator({ ...rest, port, clock: systemClock });
+  const node = await startNodeCoordinator({
+    ...rest,
+    port,
+    clock: systemClock,
+    embeddedWorkerIds: [EDGE_WORKER_ID],
+  });
   try {
     for (const manifest of manifests) await node.importManifest(manifest);
     const worker = await createWorker({
@@ -59,20 +65,34 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       ...(queueCapacity === undefined ? {} : { queueCapacity }),
       ...(maxBatch === undefined ? {} : { maxBatch }),
     });
-    const link = createInProcessLink();
-    node.coordinator.acceptWorker(link.coordinatorSide, { role: 'worker', subject: EDGE_WORKER_ID });
-    worker.connect(link.workerSide);
+    const closing = new AbortController();
+    embed(worker, node.coordinator, closing.signal);
     const { url, coordinator, secret } = node;
-    let closing: Promise<void> | undefined;
+    let closed: Promise<void> | undefined;
     const close = () => {
-      closing ??= worker.close().finally(() => node.close());
-      return closing;
+      closing.abort();
+      closed ??= worker.close().finally(() => node.close());
+      return closed;
     };
     return { url, coordinator, worker, secret, close };
   } catch (error) {
     await node.close();
     throw error;
   }
+}
+
+/** Connects the worker with the coordinator, and again should the link ever end before the edge does. */
+function embed(worker: Worker, coordinator: Coordinator, closing: AbortSignal): void {
+  const link = createInProcessLink();
+  coordinator.embedWorker(link.coordinatorSide);
+  worker.connect(link.workerSide);
+  link.workerSide.onClose(() => {
+    if (closing.aborted) return;
+    systemClock.sleep(RECONNECT_AFTER_MS, closing).then(
+      () => embed(worker, coordinator, closing),
+      () => undefined, // The edge closed meanwhile.
+    );
+  });
 }
 
 /** The coordinator's own files, read without HTTP. */

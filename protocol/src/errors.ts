@@ -17,6 +17,7 @@ export const ERRORS = {
   MESH_BAD_MEDIA: { status: 400, retryable: false },
   MESH_UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false },
   MESH_BODY_TOO_LARGE: { status: 413, retryable: false },
+  MESH_BODY_TOO_SLOW: { status: 408, retryable: true },
   MESH_UNAUTHENTICATED: { status: 401, retryable: false },
   MESH_FORBIDDEN: { status: 403, retryable: false },
   MESH_NOT_FOUND: { status: 404, retryable: false },

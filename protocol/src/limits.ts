@@ -5,6 +5,13 @@
 export const LIMITS = {
   /** Largest HTTP body of an inference request. A larger one is refused before it is read. */
   maxBodyBytes: 32 * 1024 * 1024,
+  /**
+   * Largest JSON body of an inference request. JSON is read on the server's own thread, so a large one would hold up
+   * everybody; tensors beyond it go by the binary extension, which is not read at all.
+   */
+  maxInferJsonBytes: 4 * 1024 * 1024,
+  /** A body that has not arrived after this many milliseconds is given up. */
+  bodyWithinMs: 30_000,
   /** Largest JSON body of any other request. */
   maxJsonBytes: 1024 * 1024,
   /** Largest frame on the link: the largest body plus room for its header. */
@@ -15,6 +22,8 @@ export const LIMITS = {
   maxArtifactBytes: 1024 * 1024 * 1024,
   /** Largest picture after decoding, in pixels (width × height). */
   maxImagePixels: 24_000_000,
+  /** Most inputs along the batch axis of one request. */
+  maxRows: 256,
   /** Most tensors in one request or answer. */
   maxTensors: 64,
   /** Most dimensions of one tensor. */

@@ -123,6 +123,8 @@ export const workerMessageSchema = v.variant('type', [
     batchWaitMs: milliseconds,
     computeMs: milliseconds,
     batchSize: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    /** Inputs of the batch that come before this request's own; with it the shares of a batch's cost add up exactly. */
+    batchOffset: v.optional(count, 0),
     load: loadSchema,
   }),
   v.object({

@@ -11,10 +11,13 @@ const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const revision = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const picoUsd = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+/** No time that anybody measures or predicts is longer than a day. */
+const MAX_MS = 24 * 3_600_000;
+
 /** Mean and variance of a time in milliseconds. */
 export const momentsSchema = v.object({
-  meanMs: v.pipe(v.number(), v.finite(), v.minValue(0)),
-  varianceMs2: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  meanMs: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(MAX_MS)),
+  varianceMs2: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(MAX_MS * MAX_MS)),
 });
 export type Moments = v.InferOutput<typeof momentsSchema>;
 
@@ -22,7 +25,7 @@ export type Moments = v.InferOutput<typeof momentsSchema>;
 export const networkReportSchema = v.object({
   rtt: momentsSchema,
   /** Bytes a millisecond from the caller to the mesh and back; absent = unknown. */
-  uplinkBytesPerMs: v.optional(v.pipe(v.number(), v.gtValue(0))),
+  uplinkBytesPerMs: v.optional(v.pipe(v.number(), v.minValue(0.001), v.maxValue(1e9))),
 });
 
 /** What a page can run, as it says: hints, never trusted for anything but its own requests. */

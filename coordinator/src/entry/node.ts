@@ -39,6 +39,7 @@ export interface NodeCoordinatorOptions
       | 'reportEveryMs'
       | 'callerRate'
       | 'maxHeldBytes'
+      | 'embeddedWorkerIds'
     >
   > {
   /** Address to listen on (default 127.0.0.1). */
@@ -71,8 +72,15 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
   const { stateDirectory, log, clock = nodeClock } = options;
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   const secret = await loadSecret(stateDirectory);
-  const { isAuthRequired, allowedOrigins, unknownCallerNetwork, reportEveryMs, callerRate, maxHeldBytes } =
-    options;
+  const {
+    isAuthRequired,
+    allowedOrigins,
+    unknownCallerNetwork,
+    reportEveryMs,
+    callerRate,
+    maxHeldBytes,
+    embeddedWorkerIds,
+  } = options;
   const coordinator = await createCoordinator({
     clock,
     ...openSqliteStores(join(stateDirectory, DATABASE), clock.wallTime()),
@@ -89,6 +97,7 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     ...(reportEveryMs !== undefined && { reportEveryMs }),
     ...(callerRate !== undefined && { callerRate }),
     ...(maxHeldBytes !== undefined && { maxHeldBytes }),
+    ...(embeddedWorkerIds !== undefined && { embeddedWorkerIds }),
   });
   const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
   const sockets = acceptLinks(server, coordinator, log);
@@ -145,7 +154,7 @@ function acceptLinks(server: Server, coordinator: Coordinator, log: Log): WebSoc
     perMessageDeflate: false,
   });
   const upgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const path = new URL(request.url ?? '/', 'http://mesh').pathname;
+    const [path = '/'] = (request.url ?? '/').split('?', 1);
     if (path !== '/v1/link')
       throw new MeshError('MESH_NOT_FOUND', `There is no link at ${path.slice(0, 128)}`);
     const claims = await coordinator.identify(request.headers.authorization);
@@ -161,9 +170,11 @@ function acceptLinks(server: Server, coordinator: Coordinator, log: Log): WebSoc
         cause instanceof MeshError ? cause : new MeshError('MESH_INTERNAL', 'The mesh failed', { cause });
       if (error !== cause) log('error', 'link upgrade failed', { error: String(cause) });
       const body = JSON.stringify(error.toBody());
+      // Node leaves a socket that asked for an upgrade to us: no time-out of its own would ever end it.
       socket.end(
         `HTTP/1.1 ${error.status} ${error.code}\r\nContent-Type: application/json\r\n` +
           `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+        () => socket.destroy(),
       );
     });
   });

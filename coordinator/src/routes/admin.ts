@@ -10,7 +10,7 @@ const DEFAULT_DECISIONS = 50;
 /** What the console reads: models, workers, profiles and decisions. */
 export function adminRoutes(context: Context): Hono<AppEnvironment> {
   const client = gate(context, 'client');
-  const { catalog, fleet, book, decisions, options } = context;
+  const { catalog, fleet, book, pageBook, decisions, options } = context;
   return new Hono<AppEnvironment>()
     .get('/v1/models', client, (http) => http.json({ models: catalog.list().map(taskInfo) }))
     .get('/v1/workers', client, (http) =>
@@ -29,7 +29,11 @@ export function adminRoutes(context: Context): Hono<AppEnvironment> {
         })),
       }),
     )
-    .get('/v1/profiles', client, (http) => http.json({ profiles: book.view(options.clock.wallTime()) }))
+    .get('/v1/profiles', client, (http) =>
+      http.json({
+        profiles: [...book.view(options.clock.wallTime()), ...pageBook.view(options.clock.wallTime())],
+      }),
+    )
     .get('/v1/decisions', client, (http) =>
       http.json({ decisions: decisions.latest(limitOf(http.req.query('limit')), http.get('claims')) }),
     )

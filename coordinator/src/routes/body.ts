@@ -1,73 +1,110 @@
-import { MeshError } from '@nearfar/protocol';
-import type { ByteBudget } from '../byte-budget.ts';
+import { LIMITS, MeshError } from '@nearfar/protocol';
+import type { Context as HttpContext } from 'hono';
+import type { HeldBytes } from '../byte-budget.ts';
+import type { AppEnvironment, Context } from '../context.ts';
+
+/** Bodies up to this size are read in one piece, which is faster; larger ones are charged as they arrive. */
+const SMALL_BODY_BYTES = 64 * 1024;
 
 /**
- * Reads a request's body up to `maxBytes`: one that announces more is refused before it is read, one that turns out
- * to be longer while it is read.
+ * Reads a request's body up to `maxBytes` and lets `use` have it. Until `use` has ended, the mesh's budget for bodies
+ * accounts for it, since its tensors are views of it.
  *
- * @throws MeshError `MESH_BODY_TOO_LARGE`, or `MESH_CANCELLED` when the caller goes away.
- */
-export async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const announced = request.headers.get('content-length');
-  if (announced !== null && !(Number(announced) <= maxBytes))
-    throw tooLarge(maxBytes, `${announced} are announced`);
-  try {
-    // The HTTP parser holds the peer to its announcement.
-    if (announced !== null) return new Uint8Array(await request.arrayBuffer());
-    return await readStream(request, maxBytes);
-  } catch (cause) {
-    if (cause instanceof MeshError) throw cause;
-    throw new MeshError('MESH_CANCELLED', 'The body ended before all of it arrived', { cause });
-  }
-}
-
-/**
- * Reads a request's body as `readBody` does, and lets `use` have it while the mesh's budget for bodies accounts for
- * it: as long as anything may hold on to its tensors.
- *
- * @throws MeshError `MESH_QUEUE_FULL` when too many bytes are held already.
+ * @throws MeshError `MESH_BODY_TOO_LARGE` when more is announced or arrives, `MESH_BODY_TOO_SLOW` when it takes too long,
+ *   `MESH_QUEUE_FULL` when too many bytes are held already, `MESH_CANCELLED` when the caller goes away.
  */
 export async function withBody<Value>(
-  bodies: ByteBudget,
-  request: Request,
+  context: Context,
+  http: HttpContext<AppEnvironment>,
   maxBytes: number,
   use: (body: Uint8Array<ArrayBuffer>) => Promise<Value>,
 ): Promise<Value> {
-  const announced = request.headers.get('content-length');
-  // A body of unknown length may become the largest one; one that announces too much is refused by `readBody`.
-  const bytes = announced === null ? maxBytes : Math.min(maxBytes, Number(announced) || 0);
-  return await bodies.hold(bytes, async () => await use(await readBody(request, maxBytes)));
-}
-
-/** Reads a JSON body up to `maxBytes`. @throws MeshError `MESH_BAD_REQUEST` when it is no JSON. */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
-  const body = await readBody(request, maxBytes);
+  const held = context.bodies.open(http.get('claims').subject);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch (cause) {
-    throw new MeshError('MESH_BAD_REQUEST', `Expected a JSON body: ${(cause as Error).message}`, { cause });
+    return await use(await readBody(http.req.raw, maxBytes, held));
+  } finally {
+    held.release();
   }
 }
 
-async function readStream(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let byteLength = 0;
-  if (request.body !== null) {
-    for await (const chunk of request.body as AsyncIterable<Uint8Array>) {
-      byteLength += chunk.byteLength;
-      if (byteLength > maxBytes) throw tooLarge(maxBytes, 'more arrived');
-      chunks.push(chunk);
+/** Reads a JSON body up to `maxBytes`. @throws MeshError as `withBody`, or `MESH_BAD_REQUEST` when it is no JSON. */
+export async function readJson(
+  context: Context,
+  http: HttpContext<AppEnvironment>,
+  maxBytes: number,
+): Promise<unknown> {
+  return await withBody(context, http, maxBytes, async (body) => {
+    try {
+      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as unknown;
+    } catch (cause) {
+      throw new MeshError('MESH_BAD_REQUEST', `Expected a JSON body: ${(cause as Error).message}`, { cause });
     }
+  });
+}
+
+async function readBody(
+  request: Request,
+  maxBytes: number,
+  held: HeldBytes,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const header = request.headers.get('content-length');
+  const announced = header === null ? undefined : Number(header);
+  if (announced !== undefined && !(announced <= maxBytes))
+    throw tooLarge(maxBytes, `${header} are announced`);
+
+  const { promise: tooLate, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(tooSlow()), LIMITS.bodyWithinMs);
+  try {
+    // The HTTP parser holds the peer to its announcement.
+    if (announced !== undefined && announced <= SMALL_BODY_BYTES) {
+      held.add(announced);
+      return new Uint8Array(await Promise.race([request.arrayBuffer(), tooLate]));
+    }
+    return await readStream(request, maxBytes, held, tooLate);
+  } catch (cause) {
+    if (cause instanceof MeshError) throw cause;
+    throw new MeshError('MESH_CANCELLED', 'The body ended before all of it arrived', { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Gathers the parts of a body; each is charged when it is here, not when it is promised. */
+async function readStream(
+  request: Request,
+  maxBytes: number,
+  held: HeldBytes,
+  tooLate: Promise<never>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let byteLength = 0;
+  const reader = request.body?.getReader();
+  try {
+    for (;;) {
+      const part = await Promise.race([reader?.read(), tooLate]);
+      if (part?.value === undefined) break;
+      byteLength += part.value.byteLength;
+      if (byteLength > maxBytes) throw tooLarge(maxBytes, 'more arrived');
+      held.add(part.value.byteLength);
+      parts.push(part.value);
+    }
+  } catch (error) {
+    reader?.cancel(error).catch(() => undefined); // The caller may be gone already.
+    throw error;
   }
   const body = new Uint8Array(byteLength);
   let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.byteLength;
+  for (const part of parts) {
+    body.set(part, offset);
+    offset += part.byteLength;
   }
   return body;
 }
 
 function tooLarge(maxBytes: number, found: string): MeshError {
   return new MeshError('MESH_BODY_TOO_LARGE', `Expected a body of at most ${maxBytes} bytes, but ${found}`);
+}
+
+function tooSlow(): MeshError {
+  return new MeshError('MESH_BODY_TOO_SLOW', `The body did not arrive within ${LIMITS.bodyWithinMs} ms`);
 }

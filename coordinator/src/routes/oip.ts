@@ -29,7 +29,7 @@ export function oipRoutes(context: Context): Hono<AppEnvironment> {
   const { catalog } = context;
 
   routes.get('/v2', (http) =>
-    http.json({ name: 'nearfar', version: VERSION, extensions: ['binary_tensor_data', 'model_repository'] }),
+    http.json({ name: 'nearfar', version: VERSION, extensions: ['binary_tensor_data'] }),
   );
   routes.get('/v2/models', client, (http) =>
     http.json({
@@ -61,7 +61,8 @@ export function oipRoutes(context: Context): Hono<AppEnvironment> {
 async function infer(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
   const place = target(context, http);
   const headerBytes = parseBinaryHeader(http.req.header(BINARY_HEADER));
-  return await withBody(context.bodies, http.req.raw, LIMITS.maxBodyBytes, (body) =>
+  const maxBytes = headerBytes === undefined ? LIMITS.maxInferJsonBytes : LIMITS.maxBodyBytes;
+  return await withBody(context, http, maxBytes, (body) =>
     inferBody(context, http, place, decodeInferRequest(body, headerBytes)),
   );
 }

@@ -9,7 +9,7 @@ import { gate } from './gate.ts';
 export function outcomeRoutes(context: Context): Hono<AppEnvironment> {
   const routes = new Hono<AppEnvironment>();
   routes.post('/v1/outcomes', gate(context, 'client'), async (http) => {
-    const json = await readJson(http.req.raw, LIMITS.maxJsonBytes);
+    const json = await readJson(context, http, LIMITS.maxJsonBytes);
     const { outcomes, profiles } = parseOrThrow(
       outcomesRequestSchema,
       json,

@@ -38,7 +38,7 @@ export function placementRoutes(context: Context): Hono<AppEnvironment> {
   const routes = new Hono<AppEnvironment>();
   routes.post('/v1/placements', gate(context, 'client'), async (http) => {
     const { decisionId, subject } = entry(http);
-    const json = await readJson(http.req.raw, LIMITS.maxJsonBytes);
+    const json = await readJson(context, http, LIMITS.maxJsonBytes);
     const asked = parseOrThrow(placementRequestSchema, json, 'MESH_BAD_REQUEST', 'placement request');
     const target = admitTarget(context.catalog, asked.task);
     const spec = admitSpec(target, asked.parameters);
@@ -119,7 +119,7 @@ async function createLease(
     .flatMap(leasedOption);
   const profiles = task.variants.flatMap((variant) => {
     const service =
-      deviceClass === undefined ? undefined : context.book.service({ ...variant, deviceClass }, 1);
+      deviceClass === undefined ? undefined : context.pageBook.service({ ...variant, deviceClass }, 1);
     if (service === undefined) return [];
     const { compute, samples } = service;
     return [{ variant: variant.variant, revision: variant.revision, compute, samples }];

@@ -18,7 +18,8 @@ export function taskRoutes(context: Context): Hono<AppEnvironment> {
     admitSpec(target, query); // A bad parameter is refused before the body is read.
     const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
     checkMediaType(target, contentType);
-    return await withBody(context.bodies, http.req.raw, LIMITS.maxBodyBytes, (body) =>
+    const maxBytes = PICTURES.has(contentType) ? LIMITS.maxBodyBytes : LIMITS.maxInferJsonBytes;
+    return await withBody(context, http, maxBytes, (body) =>
       inferBody(context, http, target, contentType, query, body),
     );
   });
@@ -36,7 +37,7 @@ async function inferBody(
   const request = entry(http);
   const { tensors, parameters } = PICTURES.has(contentType)
     ? {
-        tensors: [await readPicture(context, target, body, contentType, request.signal)],
+        tensors: [await readPicture(context, target, query, request, body, contentType)],
         parameters: undefined,
       }
     : readTensors(body);
@@ -63,19 +64,27 @@ function checkMediaType({ task }: Target, contentType: string): void {
 
 async function readPicture(
   context: Context,
-  { task }: Target,
+  target: Target,
+  query: ReturnType<typeof parametersFromQuery>,
+  { arrivedAt, signal }: ReturnType<typeof entry>,
   body: Uint8Array,
   contentType: string,
-  signal: AbortSignal,
 ): Promise<Tensor> {
+  const { task } = target;
+  const { timeoutMs } = admitSpec(target, query);
+  const leftMs = timeoutMs - (context.options.clock.now() - arrivedAt);
+  const hardStop = AbortSignal.timeout(Math.max(0, Math.ceil(leftMs)));
   if (task.preprocess === undefined) {
     throw new MeshError('MESH_UNSUPPORTED_MEDIA_TYPE', `Task "${task.task}" takes no pictures`);
   }
   try {
-    return await context.options.pictures.toTensor(body, contentType, task.preprocess, signal);
+    const either = AbortSignal.any([signal, hardStop]);
+    return await context.options.pictures.toTensor(body, contentType, task.preprocess, either);
   } catch (cause) {
     if (signal.aborted) throw new MeshError('MESH_CANCELLED', 'The caller went away', { cause });
-    throw cause;
+    if (!hardStop.aborted) throw cause;
+    const message = `The picture was not read within the time limit of ${timeoutMs} ms`;
+    throw new MeshError('MESH_DEADLINE_EXCEEDED', message, { cause });
   }
 }
 

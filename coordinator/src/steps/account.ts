@@ -1,9 +1,9 @@
 import {
   type AccountRecord,
+  batchSharePicoUsd,
   browserCostPicoUsd,
   pagePrices,
   remoteCostPicoUsd,
-  splitCost,
   toUsd,
   workerUsdPerHour,
 } from '@nearfar/core';
@@ -23,11 +23,13 @@ export function accountExecuted(
   const { clock, prices } = context.options;
   const { result, outputs } = executed;
   const usdPerHour = workerUsdPerHour(prices, placement.worker.hello);
-  const others = Math.max(0, result.batchSize - admitted.rows);
-  const [share = 0] = splitCost(remoteCostPicoUsd(prices, usdPerHour, result.computeMs, 0), [
-    admitted.rows,
-    others,
-  ]);
+  const batchSize = Math.max(result.batchSize, admitted.rows);
+  const batchPicoUsd = remoteCostPicoUsd(prices, usdPerHour, result.computeMs, 0);
+  const share = batchSharePicoUsd(batchPicoUsd, {
+    offset: Math.min(result.batchOffset, batchSize - admitted.rows),
+    size: admitted.rows,
+    batchSize,
+  });
   const answerBytes = outputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
   const costPicoUsd = share + remoteCostPicoUsd(prices, 0, 0, answerBytes);
   const totalMs = clock.now() - admitted.arrivedAt;
@@ -45,7 +47,7 @@ export function accountExecuted(
     tier: placement.worker.hello.tier,
     worker: placement.worker.id,
     status: 'ok',
-    busyMs: (result.computeMs * admitted.rows) / (admitted.rows + others),
+    busyMs: (result.computeMs * admitted.rows) / batchSize,
     batchSize: result.batchSize,
     costPicoUsd,
   });

@@ -1,6 +1,7 @@
 import { type RegisteredTask, type RequestSpec, resolveSpec } from '@nearfar/core';
 import {
   checkSignature,
+  LIMITS,
   MeshError,
   type Parameters,
   parametersSchema,
@@ -54,8 +55,21 @@ export function admitInputs({ task, variant }: Target, tensors: readonly Tensor[
   const spec = task.variants.find((entry) => variant === undefined || entry.variant === variant);
   if (spec === undefined) throw new MeshError('MESH_UNKNOWN_VARIANT', `Task "${task.task}" has no variants`);
   checkSignature(tensors, spec.inputs);
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  if (bytes > LIMITS.maxBodyBytes) {
+    throw new MeshError(
+      'MESH_BODY_TOO_LARGE',
+      `Expected tensors of at most ${LIMITS.maxBodyBytes} bytes, got ${bytes}`,
+    );
+  }
   if (!spec.isBatchable) return 1;
   const rows = tensors[0]?.shape[0] ?? 1;
+  if (rows > LIMITS.maxRows) {
+    throw new MeshError(
+      'MESH_BAD_TENSOR',
+      `Expected at most ${LIMITS.maxRows} inputs in one request, got ${rows}: send several requests, the mesh batches them`,
+    );
+  }
   for (const { name, shape } of tensors) {
     if (shape[0] === rows && rows > 0) continue;
     throw new MeshError(

@@ -30,8 +30,14 @@ const ANSWER_OVERHEAD_BYTES = 512;
 /** Quantile of the compute time that the worst case is charged at. */
 const WORST_CASE_QUANTILE = 0.99;
 
-/** Executions that the worst case pays for: the first, and one more after a worker was lost. */
-const WORST_CASE_EXECUTIONS = 2;
+/** How often a request is decided again after a refusal or a lost worker. */
+export const MAX_REDECISIONS = 2;
+
+/** Executions that the worst case pays for: each try may be lost after it has done all of its work. */
+const WORST_CASE_EXECUTIONS = 1 + MAX_REDECISIONS;
+
+/** A worker to which this many bytes have not left yet is not reached in time; more would only pile up here. */
+const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 
 /** The device report of a page, as it passed its schema. */
 export type PageReport = NonNullable<PlacementRequest['device']>;
@@ -126,6 +132,10 @@ function blockersOf(
   }
   if (!isProfiled)
     blockers.push({ code: 'not-profiled', message: 'Nobody has measured it on this device class' });
+  if (worker.bufferedBytes > HIGH_WATER_BYTES) {
+    const message = `${worker.bufferedBytes} bytes are still on their way to the worker`;
+    blockers.push({ code: 'queue-full', message });
+  }
   if (Math.max(worker.load.outstanding, worker.inFlight) >= worker.credits) {
     blockers.push({ code: 'queue-full', message: `All ${worker.credits} credits of the worker are in use` });
   }
@@ -139,7 +149,7 @@ export function pageOptions(context: Context, task: RegisteredTask, page: PageRe
   for (const { variant: name, revision } of page.ready) {
     const variant = task.variants.find((entry) => entry.variant === name && entry.revision === revision);
     if (variant === undefined) continue;
-    const service = context.book.service({ ...variant, deviceClass: page.deviceClass }, 1);
+    const service = context.pageBook.service({ ...variant, deviceClass: page.deviceClass }, 1);
     const compute = service?.compute ?? ZERO;
     const view = {
       deviceClass: page.deviceClass,

@@ -4,11 +4,8 @@ import type { Context } from '../context.ts';
 import { type AttemptRecord, describeChoice } from '../decisions.ts';
 import type { Executed } from '../fleet-worker.ts';
 import type { Admitted } from './admit.ts';
-import { type Asked, decideRequest } from './decide.ts';
+import { type Asked, decideRequest, MAX_REDECISIONS } from './decide.ts';
 import { type Placement, place } from './place.ts';
-
-/** How often a request is decided again after a refusal or a lost worker. */
-export const MAX_REDECISIONS = 2;
 
 /** An executed request and where it ran. */
 export interface Execution {
@@ -57,6 +54,7 @@ async function attempt(admitted: Admitted, placement: Placement, elapsedMs: numb
     requestId,
     spec: placement.variant,
     tensors,
+    rows: admitted.rows,
     serviceMs: placement.judged.option.parts.compute.meanMs,
     budgetMs: Math.max(0, budgetMs),
     timeoutMs,

@@ -1,4 +1,4 @@
-import { Sketch, type StoredReport } from '@nearfar/core';
+import { type ProfileBook, Sketch, type StoredReport } from '@nearfar/core';
 import type { Outcome, ProfileReport, SketchData } from '@nearfar/protocol';
 import { isLeaseOf } from '../auth.ts';
 import type { Context } from '../context.ts';
@@ -10,21 +10,28 @@ const MAX_PAGE_SAMPLES = 1_000;
 /** A page's measurements outside these bounds (milliseconds) are noise or lies. */
 const PAGE_COMPUTE_MS = { least: 0.001, most: 60_000 };
 
+/** Device classes of pages; anything else a page cannot have measured. */
+const PAGE_CLASS = /^(webgpu|wasm):/;
+const PAGE_REPORTER = 'page:';
+
+/** Whether a stored report is a page's. */
+export function isPageReporter(reporter: string): boolean {
+  return reporter.startsWith(PAGE_REPORTER);
+}
+
 /** Takes in what a worker measured. Workers hold a token of their own and are believed. */
 export function learnFromWorker(context: Context, workerId: string, reports: readonly ProfileReport[]): void {
-  absorb(context, `worker:${workerId}`, reports);
+  absorb(context, context.book, `worker:${workerId}`, reports);
 }
 
 /** Takes in what a page measured of its own device; returns how many reports counted. */
 export function learnFromPage(context: Context, subject: string, reports: readonly ProfileReport[]): number {
-  const workerClasses = new Set(context.fleet.list().map((worker) => worker.hello.device.deviceClass));
   let learned = 0;
   for (const report of reports) {
-    // A page that could write into a worker's profile could steer everyone's requests.
-    if (workerClasses.has(report.deviceClass)) continue;
-    const computeMs = clampSketch(report.computeMs);
+    const computeMs = PAGE_CLASS.test(report.deviceClass) ? clampSketch(report.computeMs) : undefined;
     if (computeMs === undefined) continue;
-    learned += absorb(context, `page:${subject}:${report.epoch}`, [{ ...report, computeMs }]);
+    const reporter = `${PAGE_REPORTER}${subject}:${report.epoch}`;
+    learned += absorb(context, context.pageBook, reporter, [{ ...report, computeMs }]);
   }
   return learned;
 }
@@ -49,6 +56,8 @@ export async function learnOutcomes(
       continue;
     const known = context.decisions.find(decisionId);
     if (known !== undefined && (known.subject !== subject || known.source === 'request')) continue;
+    // A report that is sent again, because its answer was lost, changes nothing.
+    if (known?.outcome !== undefined) continue;
     if (known === undefined) {
       const { candidates } = outcome;
       const page: DecisionSummary = {
@@ -76,7 +85,12 @@ export async function learnOutcomes(
   return learned;
 }
 
-function absorb(context: Context, reporter: string, reports: readonly ProfileReport[]): number {
+function absorb(
+  context: Context,
+  book: ProfileBook,
+  reporter: string,
+  reports: readonly ProfileReport[],
+): number {
   const receivedAt = context.options.clock.wallTime();
   const fresh: StoredReport[] = [];
   for (const report of reports) {
@@ -84,7 +98,7 @@ function absorb(context: Context, reporter: string, reports: readonly ProfileRep
     if (!variants?.some((entry) => entry.variant === report.variant && entry.revision === report.revision))
       continue;
     const stored: StoredReport = { reporter, receivedAt, report };
-    if (context.book.absorb(stored)) fresh.push(stored);
+    if (book.absorb(stored)) fresh.push(stored);
   }
   if (fresh.length > 0) context.background('save profiles', context.options.profiles.save(fresh));
   return fresh.length;

@@ -5,6 +5,14 @@ import { WebSocket } from 'ws';
 
 type Message = Readonly<Record<string, unknown>>;
 
+/** What a fake worker says of itself. */
+export interface FakeWorkerOptions {
+  /** Default: a class of its own. */
+  readonly deviceClass?: string;
+  /** Whether `serve` reports a profile; default true. */
+  readonly hasProfile?: boolean;
+}
+
 /** A worker over a real socket that records what it gets and answers as the test says. */
 export class FakeWorker {
   readonly received: Message[] = [];
@@ -15,11 +23,15 @@ export class FakeWorker {
   onExecute: (request: Message, tensors: readonly Tensor[]) => void = (request, tensors) =>
     this.answer(request, tensors);
   #waiters: { type: string; resolve: (message: Message) => void }[] = [];
+  readonly #deviceClass: string;
+  readonly #hasProfile: boolean;
   #sequence = 0;
 
-  private constructor(socket: WebSocket, id: string) {
+  private constructor(socket: WebSocket, id: string, deviceClass: string, hasProfile: boolean) {
     this.socket = socket;
     this.id = id;
+    this.#deviceClass = deviceClass;
+    this.#hasProfile = hasProfile;
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));
     });
@@ -40,19 +52,19 @@ export class FakeWorker {
     url: string,
     token: string,
     id: string,
-    tier: 'edge' | 'pool' = 'pool',
+    { deviceClass = `cpu:${id}`, hasProfile = true }: FakeWorkerOptions = {},
   ): Promise<FakeWorker> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/link`, {
       headers: { Authorization: `Bearer ${token}` },
     });
-    const worker = new FakeWorker(socket, id);
+    const worker = new FakeWorker(socket, id, deviceClass, hasProfile);
     await once(socket, 'open');
     worker.send({
       type: 'worker-hello',
       protocol: LINK_PROTOCOL,
       workerId: id,
-      tier,
-      device: { kind: 'cpu', deviceClass: `cpu:${id}`, description: 'fake' },
+      tier: 'pool',
+      device: { kind: 'cpu', deviceClass, description: 'fake' },
       slots: 1,
       queueCapacity: 8,
       formats: ['onnx'],
@@ -67,7 +79,8 @@ export class FakeWorker {
     for (let run = 0; run < 50; run += 1) sketch.add(computeMs);
     const replica = { task: 'sample', variant: 'tiny-fp32-onnx', revision: 1 };
     this.send({ type: 'load-report', load: this.#load(), replicas: [{ ...replica, state: 'ready' }] });
-    const profile = { ...replica, deviceClass: `cpu:${this.id}`, batch: 1, epoch: 'one', version: 1 };
+    if (!this.#hasProfile) return;
+    const profile = { ...replica, deviceClass: this.#deviceClass, batch: 1, epoch: 'one', version: 1 };
     this.send({ type: 'profile-report', reports: [{ ...profile, computeMs: sketch.toData() }] });
   }
 

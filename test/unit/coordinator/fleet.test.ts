@@ -1,7 +1,15 @@
 import type { CoordinatorSideLink, LinkEnd } from '@nearfar/core';
-import { CLOSE_CODES, type CoordinatorMessage, LINK_PROTOCOL, type WorkerMessage } from '@nearfar/protocol';
+import {
+  CLOSE_CODES,
+  type CoordinatorMessage,
+  float32Tensor,
+  LINK_PROTOCOL,
+  MeshError,
+  type Tensor,
+  type WorkerMessage,
+} from '@nearfar/protocol';
 import { describe, expect, test } from 'vitest';
-import { Fleet, HELLO_WITHIN_MS } from '../../../coordinator/src/fleet.ts';
+import { Fleet, HELLO_WITHIN_MS, type WorkerGrant } from '../../../coordinator/src/fleet.ts';
 import type { Execution } from '../../../coordinator/src/fleet-worker.ts';
 import { sampleVariant } from '../../support/coordinator/sample-task.ts';
 import { ManualClock, settled } from '../../support/worker/manual-clock.ts';
@@ -14,10 +22,10 @@ class FakeLink implements CoordinatorSideLink {
   readonly sent: CoordinatorMessage[] = [];
   readonly bufferedBytes = 0;
   closed: number | undefined;
-  #message: ((message: WorkerMessage, tensors: readonly []) => void) | undefined;
+  #message: ((message: WorkerMessage, tensors: readonly Tensor[]) => void) | undefined;
   #close: ((end: LinkEnd) => void) | undefined;
 
-  send = (message: CoordinatorMessage) => void this.sent.push(message);
+  send: CoordinatorSideLink['send'] = (message) => void this.sent.push(message);
   onMessage: CoordinatorSideLink['onMessage'] = (handler) => {
     this.#message = handler;
   };
@@ -29,9 +37,13 @@ class FakeLink implements CoordinatorSideLink {
     this.closed = code;
     this.#close?.({ code, reason });
   };
-  deliver = (message: WorkerMessage) => this.#message?.(message, []);
+  deliver = (message: WorkerMessage, tensors: readonly Tensor[] = []) => this.#message?.(message, tensors);
 
-  hello(sessionId?: string, protocol: number = LINK_PROTOCOL): void {
+  hello(
+    sessionId?: string,
+    protocol: number = LINK_PROTOCOL,
+    over: { workerId?: string; tier?: 'edge' | 'pool' } = {},
+  ): void {
     this.deliver({
       type: 'worker-hello',
       protocol,
@@ -41,6 +53,7 @@ class FakeLink implements CoordinatorSideLink {
       slots: 1,
       queueCapacity: 1,
       formats: ['onnx'],
+      ...over,
       ...(sessionId !== undefined && { sessionId }),
     });
   }
@@ -57,12 +70,13 @@ function setUp() {
     clock,
     log: () => {},
     reportEveryMs: REPORT_EVERY_MS,
+    embeddedIds: new Set(['embedded']),
     variants: () => variants,
     onProfiles: () => {},
   });
   const join = (sessionId?: string) => {
     const link = new FakeLink();
-    fleet.accept(link);
+    fleet.accept(link, { tier: 'pool', isEmbedded: false });
     link.hello(sessionId);
     return link;
   };
@@ -73,11 +87,17 @@ function setUp() {
   return { clock, fleet, join, setVariants };
 }
 
+/** Lets `count` reports fall due, one after another as time really passes. */
+async function owe(clock: ManualClock, count: number): Promise<void> {
+  for (let report = 0; report < count; report += 1) await clock.advance(REPORT_EVERY_MS);
+}
+
 function execution(overrides: Partial<Execution> = {}): Execution {
   return {
     requestId: 'r1',
     spec: sampleVariant(),
     tensors: [],
+    rows: 1,
     serviceMs: 5,
     budgetMs: 50,
     timeoutMs: 60_000,
@@ -108,7 +128,7 @@ describe('the fleet', () => {
   test('closes a link that speaks another protocol, says something else first, or says nothing', async () => {
     const { clock, fleet } = setUp();
     const [old, rude, mute] = [new FakeLink(), new FakeLink(), new FakeLink()];
-    for (const link of [old, rude, mute]) fleet.accept(link);
+    for (const link of [old, rude, mute]) fleet.accept(link, { tier: 'pool', isEmbedded: false });
     old.hello(undefined, 99);
     rude.deliver({ type: 'worker-drain', reason: '' });
     await clock.advance(HELLO_WITHIN_MS);
@@ -127,11 +147,77 @@ describe('the fleet', () => {
     expect(join().closed).toBe(CLOSE_CODES.idTaken);
     const resumed = join(fleet.find('w1')?.sessionId);
     expect([first.closed, resumed.closed]).toEqual([CLOSE_CODES.superseded, undefined]);
-    await clock.advance(3 * REPORT_EVERY_MS + 1);
+    await owe(clock, 3);
     expect(fleet.find('w1')?.state).toBe('silent');
     const third = join();
     expect([resumed.closed, third.closed]).toEqual([CLOSE_CODES.superseded, undefined]);
     expect(fleet.list()).toHaveLength(1);
+  });
+
+  test('a process that stood still does not take its workers for silent', async () => {
+    const { clock, fleet, join } = setUp();
+    join();
+    await clock.advance(60 * REPORT_EVERY_MS);
+    expect(fleet.find('w1')?.state).toBe('active');
+  });
+
+  test('gives up the link of a worker that owes ten reports', async () => {
+    const { clock, fleet, join } = setUp();
+    const link = join();
+    await owe(clock, 9);
+    expect(link.closed).toBeUndefined();
+    await owe(clock, 1);
+    expect(link.closed).toBe(CLOSE_CODES.lost);
+    expect(fleet.list()).toEqual([]);
+  });
+
+  test('a worker that dials in gets no tier but its token’s, and no id of an embedded worker', () => {
+    const { fleet } = setUp();
+    const claims = (grant: WorkerGrant, over: { workerId?: string; tier?: 'edge' | 'pool' }) => {
+      const link = new FakeLink();
+      fleet.accept(link, grant);
+      link.hello(undefined, LINK_PROTOCOL, over);
+      return link.closed;
+    };
+    const pool = { tier: 'pool', isEmbedded: false } as const;
+    expect(claims(pool, { tier: 'edge' })).toBe(CLOSE_CODES.unauthenticated);
+    expect(claims(pool, { workerId: 'embedded' })).toBe(CLOSE_CODES.idTaken);
+    const edge = { tier: 'edge', isEmbedded: false } as const;
+    expect(claims(edge, { workerId: 'far-edge', tier: 'edge' })).toBeUndefined();
+    expect(
+      claims({ tier: 'edge', isEmbedded: true }, { workerId: 'embedded', tier: 'edge' }),
+    ).toBeUndefined();
+  });
+
+  test('a request that cannot be sent fails at once and leaves nothing behind', async () => {
+    const { clock, fleet, join } = setUp();
+    const link = join();
+    const send = link.send;
+    link.send = () => {
+      throw new MeshError('MESH_BAD_FRAME', 'too large');
+    };
+    await expect(fleet.find('w1')?.execute(execution())).rejects.toMatchObject({ code: 'MESH_BAD_FRAME' });
+    link.send = send;
+    expect(fleet.find('w1')?.inFlight).toBe(0);
+    await clock.advance(120_000);
+  });
+
+  test('an answer that is not what was asked for is a failed execution', async () => {
+    const { fleet, join } = setUp();
+    const link = join();
+    const answer = (shape: number[], name = 'logits') => {
+      const values = new Float32Array(shape.reduce((product, side) => product * side, 1));
+      const timing = { queueMs: 0, batchWaitMs: 0, computeMs: 1, batchSize: 1, batchOffset: 0, load: LOAD };
+      const executed = fleet.find('w1')?.execute(execution());
+      link.deliver({ type: 'execute-result', requestId: 'r1', ...timing }, [
+        float32Tensor(name, shape, values),
+      ]);
+      return executed;
+    };
+    await expect(answer([1, 3])).resolves.toBeDefined();
+    await expect(answer([2, 3])).rejects.toMatchObject({ code: 'MESH_EXECUTION_FAILED' });
+    await expect(answer([1, 4])).rejects.toMatchObject({ code: 'MESH_EXECUTION_FAILED' });
+    await expect(answer([1, 3], 'bogus')).rejects.toMatchObject({ code: 'MESH_EXECUTION_FAILED' });
   });
 
   test('gives up what a silent or lost worker holds', async () => {
@@ -139,7 +225,7 @@ describe('the fleet', () => {
     const link = join();
     const silent = fleet.find('w1')?.execute(execution());
     const rejected = expect(silent).rejects.toMatchObject({ code: 'MESH_WORKER_LOST' });
-    await clock.advance(3 * REPORT_EVERY_MS + 1);
+    await owe(clock, 3);
     await rejected;
     link.deliver({ type: 'load-report', load: LOAD, replicas: [] });
     expect(fleet.find('w1')?.state).toBe('active');

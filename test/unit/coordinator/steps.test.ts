@@ -1,6 +1,12 @@
 import type { Decision, JudgedOption, Reason } from '@nearfar/core';
-import { describe, expect, test } from 'vitest';
-import { createLeaseId, createToken, isLeaseOf, verifyToken } from '../../../coordinator/src/auth.ts';
+import { describe, expect, test, vi } from 'vitest';
+import {
+  createLeaseId,
+  createToken,
+  isLeaseOf,
+  TokenGate,
+  verifyToken,
+} from '../../../coordinator/src/auth.ts';
 import { parseRange } from '../../../coordinator/src/routes/artifacts.ts';
 import { admitInputs, admitSpec, parametersFromQuery } from '../../../coordinator/src/steps/admit.ts';
 import { clampSketch } from '../../../coordinator/src/steps/learn.ts';
@@ -93,10 +99,27 @@ describe('learn', () => {
 describe('tokens', () => {
   test('hold their role and subject, and only under the same secret', async () => {
     const token = await createToken(SECRET, { role: 'worker', subject: 'w' });
-    expect(await verifyToken(SECRET, token)).toEqual({ role: 'worker', subject: 'w' });
+    expect(await verifyToken(SECRET, token)).toMatchObject({ role: 'worker', subject: 'w', tier: 'pool' });
+    const edge = await createToken(SECRET, { role: 'worker', subject: 'w', tier: 'edge' });
+    expect(await verifyToken(SECRET, edge)).toMatchObject({ tier: 'edge' });
     await expect(verifyToken(new Uint8Array(32), token)).rejects.toMatchObject({
       code: 'MESH_UNAUTHENTICATED',
     });
+  });
+
+  test('end at their second, also while they are remembered', async () => {
+    let wallTime = Date.now();
+    const gate = new TokenGate(SECRET, { wallTime: () => wallTime });
+    const token = await createToken(SECRET, { role: 'client', subject: 'c', expiresInSeconds: 60 });
+    expect(await gate.identify(`Bearer ${token}`)).toMatchObject({ subject: 'c' });
+    vi.useFakeTimers({ now: wallTime });
+    try {
+      wallTime += 61_000;
+      vi.setSystemTime(wallTime);
+      await expect(gate.identify(`Bearer ${token}`)).rejects.toMatchObject({ code: 'MESH_UNAUTHENTICATED' });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('end', async () => {

@@ -93,6 +93,13 @@ describe('decide', () => {
     expect(decide(spec({ slo_ms: 100 }), options, 70).choice.kind).toBe('best-effort');
   });
 
+  test('a figure that is no number is never feasible', () => {
+    for (const meanMs of [Number.NaN, Number.POSITIVE_INFINITY, 1e308]) {
+      const broken = option({ parts: parts({ network: { meanMs, varianceMs2: 1e308 } }) });
+      expect(decide(spec({ slo_ms: 1e5, on_infeasible: 'reject' }), [broken]).choice.kind).toBe('refused');
+    }
+  });
+
   test('what is predicted is counted like the deadline, with what was spent', () => {
     const fast = option({ parts: parts({ network: time(10), compute: time(30) }) });
     const [judged] = decide(spec({ slo_ms: 100 }), [fast], 25).candidates;

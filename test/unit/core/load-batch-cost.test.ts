@@ -1,4 +1,4 @@
-import { formBatch, LoadView, splitCost, type Waiting } from '@nearfar/core';
+import { batchSharePicoUsd, formBatch, LoadView, type Waiting } from '@nearfar/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -73,13 +73,18 @@ describe('batch rule', () => {
 });
 
 describe('cost', () => {
-  test('shares of a batch are whole and add up exactly', () => {
-    fc.assert(
+  test('shares of requests that tile a batch are whole and add up exactly', () => {
+    void fc.assert(
       fc.property(
         fc.nat(1_000_000_000),
         fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 32 }),
-        (total, weights) => {
-          const shares = splitCost(total, weights);
+        (total, sizes) => {
+          const batchSize = sizes.reduce((sum, size) => sum + size, 0);
+          let offset = 0;
+          const shares = sizes.map((size) => {
+            offset += size;
+            return batchSharePicoUsd(total, { offset: offset - size, size, batchSize });
+          });
           expect(shares.reduce((sum, share) => sum + share, 0)).toBe(total);
           expect(shares.every((share) => Number.isInteger(share) && share >= 0)).toBe(true);
         },
@@ -87,8 +92,18 @@ describe('cost', () => {
     );
   });
 
-  test('the largest remainder gets the odd unit', () => {
-    expect(splitCost(10, [1, 1, 1])).toEqual([4, 3, 3]);
-    expect(splitCost(5, [1, 3])).toEqual([1, 4]);
+  test('a share is the part’s own, to within one unit', () => {
+    const parts = [0, 1, 2].map((offset) => batchSharePicoUsd(10, { offset, size: 1, batchSize: 3 }));
+    expect(parts).toEqual([3, 3, 4]);
+    expect(batchSharePicoUsd(5, { offset: 0, size: 4, batchSize: 4 })).toBe(5);
+  });
+
+  test.each([
+    [1.5, { offset: 0, size: 1, batchSize: 1 }],
+    [-1, { offset: 0, size: 1, batchSize: 1 }],
+    [1, { offset: 1, size: 1, batchSize: 1 }],
+    [1, { offset: 0, size: 0, batchSize: 1 }],
+  ])('refuses %d of %j', (total, part) => {
+    expect(() => batchSharePicoUsd(total, part)).toThrow(RangeError);
   });
 });

@@ -3,6 +3,8 @@ import type { ProfileStore, RegisteredTask, RegistryStore, StoredReport } from '
 
 /** Profile reports older than this are forgotten when the store is opened. */
 const KEEP_PROFILES_MS = 30 * 24 * 3_600_000;
+/** And so are all but this many of the newest: pages may report any number of device classes. */
+const KEEP_REPORTS = 50_000;
 
 /** The registry and the profiles in one SQLite file; each store may be closed by itself, and twice. */
 export interface SqliteStores {
@@ -25,6 +27,11 @@ export function openSqliteStores(path: string, now: number): SqliteStores {
     ) STRICT;
   `);
   database.prepare('DELETE FROM profiles WHERE received_at < ?').run(now - KEEP_PROFILES_MS);
+  database
+    .prepare(
+      'DELETE FROM profiles WHERE rowid NOT IN (SELECT rowid FROM profiles ORDER BY received_at DESC LIMIT ?)',
+    )
+    .run(KEEP_REPORTS);
   const open = new Set(['registry', 'profiles']);
   const closeOne = async (store: string) => {
     if (open.delete(store) && open.size === 0) database.close();
