@@ -88,9 +88,9 @@ async function readStream(
       held.add(part.value.byteLength);
       parts.push(part.value);
     }
-  } catch (error) {
-    reader?.cancel(error).catch(() => undefined); // The caller may be gone already.
-    throw error;
+  } finally {
+    // Not cancelled: that would end the connection before the caller has read why. The answer's header ends it.
+    reader?.releaseLock();
   }
   const body = new Uint8Array(byteLength);
   let offset = 0;

@@ -1,21 +1,24 @@
 import { parentPort } from 'node:worker_threads';
-import { imageToTensor, type Pixels } from '@nearfar/core';
+import { applyOrientation, imageToTensor, type Pixels, readOrientation } from '@nearfar/core';
 import { readPng } from '@nearfar/core/png';
-import { type ImagePreprocess, LIMITS, MeshError } from '@nearfar/protocol';
+import { type ErrorBody, type ImagePreprocess, LIMITS, MeshError, type Tensor } from '@nearfar/protocol';
 import { decode as decodeJpeg } from 'jpeg-js';
 
-/** What the reader sends. */
+/** What the reader sends: one picture, and the next one after its reply. */
 export interface PictureTask {
-  readonly id: number;
   readonly body: Uint8Array;
   readonly contentType: string;
   readonly rule: ImagePreprocess;
 }
 
-parentPort?.on('message', ({ id, body, contentType, rule }: PictureTask) => {
+/** What comes back for a picture. */
+export type PictureReply =
+  | { readonly kind: 'tensor'; readonly tensor: Tensor }
+  | { readonly kind: 'error'; readonly error: ErrorBody };
+
+parentPort?.on('message', ({ body, contentType, rule }: PictureTask) => {
   try {
-    const tensor = imageToTensor(decode(body, contentType), rule);
-    parentPort?.postMessage({ id, tensor });
+    reply({ kind: 'tensor', tensor: imageToTensor(decode(body, contentType), rule) });
   } catch (cause) {
     const error =
       cause instanceof MeshError
@@ -24,9 +27,13 @@ parentPort?.on('message', ({ id, body, contentType, rule }: PictureTask) => {
             'MESH_BAD_MEDIA',
             `The body is no readable ${contentType}: ${(cause as Error).message}`,
           );
-    parentPort?.postMessage({ id, error: error.toBody() });
+    reply({ kind: 'error', error: error.toBody() });
   }
 });
+
+function reply(message: PictureReply): void {
+  parentPort?.postMessage(message);
+}
 
 function decode(body: Uint8Array, contentType: string): Pixels {
   if (contentType === 'image/png') return readPng(body);
@@ -47,5 +54,6 @@ function readJpeg(body: Uint8Array): Pixels {
     maxResolutionInMP: LIMITS.maxImagePixels / 1_000_000,
     maxMemoryUsageInMB: 512,
   });
-  return { width, height, data };
+  // Browsers always turn a picture as it is meant to be shown, so the mesh does too.
+  return applyOrientation({ width, height, data }, readOrientation(body));
 }
