@@ -10,6 +10,8 @@ import {
   placementResponseSchema,
   type TaskInfo,
 } from '@nearfar/protocol';
+import { abortable } from './shared-calls.ts';
+import type { MeshOptions } from './types.ts';
 
 /** The mesh's HTTP interface, as the SDK uses it. Every failure is a `MeshError`, or the signal's reason. */
 export interface Api {
@@ -23,12 +25,13 @@ export interface Api {
   request(path: string, init: RequestInit): Promise<Response>;
 }
 
-/** Opens the mesh at `endpoint`. An empty token sends none. */
-export function createApi(endpoint: string, token: string): Api {
+/** Opens the mesh at `endpoint`. An empty token sends none; one that is a function is asked anew for each call. */
+export function createApi(endpoint: string, token: NonNullable<MeshOptions['token']>): Api {
   const base = endpoint.replace(/\/+$/, '');
   const request = async (path: string, init: RequestInit): Promise<Response> => {
     const headers = new Headers(init.headers);
-    if (token !== '') headers.set('Authorization', `Bearer ${token}`);
+    const current = typeof token === 'string' ? token : await askFor(token, init.signal);
+    if (current !== '') headers.set('Authorization', `Bearer ${current}`);
     let response: Response;
     try {
       response = await fetch(`${base}${path}`, { ...init, headers });
@@ -63,6 +66,20 @@ export function createApi(endpoint: string, token: string): Api {
     },
     artifact: (sha256, signal) => request(`/v1/artifacts/${sha256}`, { signal }),
   };
+}
+
+/** A token service that fails is no better than a mesh that cannot be reached: a page may go on by itself. */
+async function askFor(
+  token: () => string | Promise<string>,
+  signal: AbortSignal | null | undefined,
+): Promise<string> {
+  try {
+    return await abortable((async () => token())(), signal ?? undefined);
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MeshError('MESH_NETWORK', `Expected "token" to give a token, it failed: ${reason}`, { cause });
+  }
 }
 
 /** What a failed `fetch`, or a body that broke off, is to a caller. */

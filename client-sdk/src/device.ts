@@ -1,8 +1,10 @@
 import { type PageView, Sketch } from '@nearfar/core';
-import { MeshError, type ProfileReport, type Tensor, type VariantSpec } from '@nearfar/protocol';
+import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import { type Capability, deviceClassOf, isOnWebGpu } from './capability.ts';
 import { EngineHost, type HostedRun } from './engine/engine-host.ts';
 import type { ModelFiles } from './engine/messages.ts';
+import { createId } from './ids.ts';
+import type { Measured } from './outcomes.ts';
 import type { EngineName, ReadyVariant, UnavailableVariant } from './types.ts';
 
 /** Runs that fail one after another until a variant counts as broken here. */
@@ -21,13 +23,16 @@ interface LocalVariant {
   readonly sketch: Sketch;
   readonly loadMs: number;
   failures: number;
-  isDirty: boolean;
+  /** Runs of `sketch` that have arrived at the mesh. */
+  reportedRuns: number;
 }
 
 /** What a device is made of. */
 export interface DeviceOptions {
   readonly now: () => number;
   readonly createWorker: () => Worker;
+  /** Engines that may be used, most wanted first. */
+  readonly engines: readonly EngineName[];
   /** URL of the engines' own files, relative to the page or absolute; undefined = the bundler's place. */
   readonly assetBase: string | undefined;
   /** Called when what the device can run has changed. */
@@ -40,10 +45,11 @@ export class Device {
   readonly #hosts = new Map<EngineName, EngineHost>();
   readonly #ready = new Map<string, LocalVariant>();
   readonly #unavailable = new Map<string, UnavailableVariant>();
-  readonly #epoch: string = crypto.randomUUID();
+  readonly #epoch: string = createId();
   #capability: Capability | undefined;
   #engine: EngineName | undefined;
   #version = 0;
+  #isClosed = false;
 
   constructor(options: DeviceOptions) {
     this.#options = options;
@@ -59,14 +65,19 @@ export class Device {
     this.#options.onChange();
   }
 
-  /** The class by which this device's measurements are shared, under the engine that it settled on. */
+  /**
+   * The class by which this device's measurements are shared, under the engine that it settled on; before that, under
+   * the first one that it may use and can.
+   */
   get deviceClass(): string | undefined {
-    if (this.#capability === undefined) return undefined;
-    const engine = this.#engine ?? (this.#capability.webgpu === undefined ? 'ort-wasm' : 'tfjs-webgpu');
-    return deviceClassOf(this.#capability, engine);
+    const capability = this.#capability;
+    if (capability === undefined) return undefined;
+    const canRun = (engine: EngineName) => !isOnWebGpu(engine) || capability.webgpu !== undefined;
+    return deviceClassOf(capability, this.#engine ?? this.#options.engines.find(canRun) ?? 'ort-wasm');
   }
 
   get ready(): ReadyVariant[] {
+    if (this.#isClosed) return [];
     return [...this.#ready.values()].map(({ spec: { task, variant }, engine, sketch }) => ({
       task,
       variant,
@@ -97,7 +108,7 @@ export class Device {
   /** Loads a variant, for `test` and `run`; gives the milliseconds that it took. */
   async load(engine: EngineName, spec: VariantSpec, model: ModelFiles, signal: AbortSignal): Promise<number> {
     const startedAt = this.#options.now();
-    await this.#host(engine).load(nameOf(spec), model, signal);
+    await this.#host(engine).load(sessionOf(spec), model, signal);
     return this.#options.now() - startedAt;
   }
 
@@ -108,32 +119,34 @@ export class Device {
     inputs: readonly Tensor[],
     signal: AbortSignal,
   ): Promise<HostedRun> {
-    return await this.#host(engine).run(nameOf(spec), inputs, signal);
+    return await this.#host(engine).run(sessionOf(spec), inputs, signal);
   }
 
-  /** Makes a loaded and tested variant a candidate. */
-  add(engine: EngineName, spec: VariantSpec, loadMs: number, runsMs: readonly number[]): void {
+  /** Makes a loaded and tested variant a candidate at once, and unloads the revision whose place it takes. */
+  async add(engine: EngineName, spec: VariantSpec, loadMs: number, runsMs: readonly number[]): Promise<void> {
     const sketch = new Sketch();
     for (const runMs of runsMs) sketch.add(runMs);
     const name = nameOf(spec);
+    const former = this.#ready.get(name);
     this.#engine = engine;
     this.#unavailable.delete(name);
-    this.#ready.set(name, { spec, engine, sketch, loadMs, failures: 0, isDirty: true });
+    this.#ready.set(name, { spec, engine, sketch, loadMs, failures: 0, reportedRuns: 0 });
     this.#options.onChange();
+    if (former !== undefined && former.spec.revision !== spec.revision) {
+      await this.#unload(former.engine, former.spec);
+    }
   }
 
-  /** Notes that a variant cannot run here, and unloads it. */
+  /** Notes that a variant cannot run here, and unloads it with any other revision of it. */
   async reject(spec: VariantSpec, engine: EngineName, reason: string): Promise<void> {
     const { task, variant } = spec;
     const name = nameOf(spec);
+    const former = this.#ready.get(name);
     this.#ready.delete(name);
     this.#unavailable.set(name, { task, variant, reason });
     this.#options.onChange();
-    // An engine that does not even unload is replaced with its worker, which frees the same.
-    await this.#hosts
-      .get(engine)
-      ?.unload(name)
-      .catch(() => undefined);
+    await this.#unload(engine, spec);
+    if (former !== undefined) await this.#unload(former.engine, former.spec);
   }
 
   /**
@@ -151,11 +164,8 @@ export class Device {
     if (local === undefined)
       throw new MeshError('MESH_VARIANT_NOT_READY', `"${variant}" is not ready in this page`);
     try {
-      const run = await this.#host(local.engine).run(nameOf(local.spec), inputs, signal);
-      if (inputs[0]?.shape[0] === 1) {
-        local.sketch.add(run.computeMs);
-        local.isDirty = true;
-      }
+      const run = await this.#host(local.engine).run(sessionOf(local.spec), inputs, signal);
+      if (inputs[0]?.shape[0] === 1) local.sketch.add(run.computeMs);
       local.failures = 0;
       return run;
     } catch (error) {
@@ -183,32 +193,46 @@ export class Device {
     return { deviceClass: this.deviceClass ?? 'unknown', ready, backlogMs: pending * meanMs, isSaving };
   }
 
-  /** Reports of every variant that was measured since the last time. */
-  takeReports(): ProfileReport[] {
+  /**
+   * Reports of every variant that was measured since its last report arrived. Each holds all that was measured, so
+   * that what a lost one told comes with the next.
+   */
+  measured(): Measured {
     const { deviceClass } = this;
-    const dirty = [...this.#ready.values()].filter((local) => local.isDirty);
-    if (deviceClass === undefined || dirty.length === 0) return [];
+    const news = [...this.#ready.values()]
+      .map((local) => ({ local, runs: local.sketch.count }))
+      .filter(({ local, runs }) => runs > local.reportedRuns);
+    if (deviceClass === undefined || news.length === 0) return { profiles: [], confirm: () => undefined };
     this.#version += 1;
-    return dirty.map((local) => {
-      local.isDirty = false;
-      const { task, variant, revision } = local.spec;
-      return {
-        task,
-        variant,
-        revision,
-        deviceClass,
-        batch: 1,
-        epoch: this.#epoch,
-        version: this.#version,
-        computeMs: local.sketch.toData(),
-        loadMs: local.loadMs,
-      };
-    });
+    const profiles = news.map(({ local: { spec, sketch, loadMs } }) => ({
+      task: spec.task,
+      variant: spec.variant,
+      revision: spec.revision,
+      deviceClass,
+      batch: 1,
+      epoch: this.#epoch,
+      version: this.#version,
+      computeMs: sketch.toData(),
+      loadMs,
+    }));
+    const confirm = () => {
+      for (const { local, runs } of news) local.reportedRuns = Math.max(local.reportedRuns, runs);
+    };
+    return { profiles, confirm };
   }
 
+  /** Ends the engines. What was measured can still be reported. May be called twice. */
   close(): void {
+    this.#isClosed = true;
     for (const host of this.#hosts.values()) host.close();
-    this.#ready.clear();
+  }
+
+  /** An engine that does not even unload is replaced with its worker, which frees the same. */
+  async #unload(engine: EngineName, spec: VariantSpec): Promise<void> {
+    await this.#hosts
+      .get(engine)
+      ?.unload(sessionOf(spec))
+      .catch(() => undefined);
   }
 
   #host(engine: EngineName): EngineHost {
@@ -226,4 +250,9 @@ export class Device {
 
 function nameOf({ task, variant }: Pick<VariantSpec, 'task' | 'variant'>): string {
   return `${task}/${variant}`;
+}
+
+/** Name of a variant inside an engine. Weights of another revision are another session, tested before it is used. */
+function sessionOf(spec: VariantSpec): string {
+  return `${nameOf(spec)}@${spec.revision}`;
 }

@@ -23,6 +23,7 @@ import {
 import type { Api } from './api.ts';
 import type { Device } from './device.ts';
 import type { Emit } from './events.ts';
+import { createId } from './ids.ts';
 import type { Leases } from './lease.ts';
 import type { NetworkMeter } from './network.ts';
 import type { OutcomeReporter } from './outcomes.ts';
@@ -59,6 +60,9 @@ interface Decided extends PageRequest {
   readonly decision: Decision;
 }
 
+/** Where a request may go: anywhere at first, then where it has not failed. */
+type Reach = 'anywhere' | 'page' | 'mesh';
+
 /** The flat parameters of the protocol. @throws MeshError `MESH_BAD_PARAMETER`. */
 export function parametersOf(options: InferOptions): Parameters {
   const { sloMs, sloTarget, minAccuracy, maxCostUsd, prefer, privacy, model, priority, timeoutMs } = options;
@@ -93,15 +97,14 @@ export function countRows(task: TaskInfo, inputs: readonly Tensor[]): number {
 }
 
 /**
- * Decides in this page, under a lease and by the same policy as the mesh, and answers. A tier that fails is followed
- * by the other one, as far as the demands allow.
+ * Decides in this page, under a lease and by the same policy as the mesh, and answers. When the place fails, what is
+ * left of the places and of the time is decided upon in the same way: the page after the mesh, the mesh after the page.
  */
 export async function inferDecided(parts: InferParts, request: PageRequest): Promise<Answer> {
   const decided = await decideInPage(parts, request);
   const { choice } = decided.decision;
   if (choice.kind === 'refused') throw refusal(parts.device, decided, choice);
   const { chosen } = choice;
-  const fallback = chosen.option.tier === 'browser' ? undefined : localFallback(decided.decision);
   try {
     return chosen.option.tier === 'browser'
       ? await runHere(parts, decided, chosen)
@@ -114,52 +117,69 @@ export async function inferDecided(parts: InferParts, request: PageRequest): Pro
     if (chosen.option.tier === 'browser') {
       if (spec.privacy === 'local_only') throw error;
       failover('browser');
-      return await runRemotely(parts, decided, undefined);
+      const decision = decideUnder(decided.lease, parts, decided, 'mesh');
+      // Whatever this page predicts of the mesh, the mesh decides for itself whether it can.
+      const next = decision.choice.kind === 'refused' ? undefined : decision.choice.chosen;
+      return await runRemotely(parts, { ...decided, decision }, next?.predictedMs);
     }
-    if (fallback === undefined || !isWorthAnotherTier(error)) throw error;
+    const decision = decideUnder(decided.lease, parts, decided, 'page');
+    if (decision.choice.kind === 'refused' || !isWorthAnotherTier(error)) throw error;
     failover(chosen.option.tier);
-    return await runHere(parts, decided, fallback);
+    return await runHere(parts, { ...decided, decision }, decision.choice.chosen);
   }
 }
 
 async function decideInPage(parts: InferParts, request: PageRequest): Promise<Decided> {
-  const { leases } = parts;
-  const { task, inputs, signal } = request;
-  const payloadBytes = inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  const { device, leases, network } = parts;
+  const { task, spec, signal } = request;
+  const payloadBytes = bytesOf(request.inputs);
   const ended = leases.holding(task.task) === undefined ? leases.ended(task.task) : undefined;
   if (ended !== undefined) {
     // A lease is about sharing what others need too. A request that only this page can answer in time, and could not
     // any more after asking for one, need not wait for it.
-    const here = decideUnder(ended, parts, request, payloadBytes, 0);
-    const later = decideUnder(ended, parts, request, payloadBytes, parts.network.path.rtt.meanMs);
+    const here = decideUnder(ended, parts, request, 'anywhere');
+    const later = decideUnder(ended, parts, request, 'anywhere', network.path.rtt.meanMs);
     if (here.choice.kind === 'meets-slo' && later.choice.kind !== 'meets-slo') {
       leases.get(task.task, payloadBytes).catch(() => undefined);
       return { ...request, lease: ended, decision: here };
     }
   }
-  const lease = await leases.get(task.task, payloadBytes, signal);
-  return { ...request, lease, decision: decideUnder(lease, parts, request, payloadBytes, 0) };
+  const isReady = device.ready.some((variant) => variant.task === task.task);
+  const lease = await leases.get(task.task, payloadBytes, {
+    signal,
+    // Without anything to run, the error of the mesh tells more than a decision among no places.
+    useEnded: spec.privacy === 'local_only' ? 'always' : isReady ? 'if-retryable' : 'never',
+  });
+  return { ...request, lease, decision: decideUnder(lease, parts, request, 'anywhere') };
 }
 
 /** @param extraMs what is to be spent before the request can begin. */
 function decideUnder(
   lease: Lease,
   { device, network, now }: InferParts,
-  { task, rows, spec, startedAt }: PageRequest,
-  payloadBytes: number,
-  extraMs: number,
+  { task, inputs, rows, spec, startedAt }: PageRequest,
+  reach: Reach,
+  extraMs = 0,
 ): Decision {
   // A hidden page asks not to be used, but a payload that may go nowhere else is its own wish.
   const view = device.view(task.task, spec.privacy !== 'local_only' && isSaving());
-  const options = optionsUnderLease(lease, { ...view, network: network.path }, { rows, payloadBytes });
-  return decide(spec, options, now() - startedAt + extraMs);
+  const page = { ...view, network: network.path };
+  const options = optionsUnderLease(lease, page, { rows, payloadBytes: bytesOf(inputs) });
+  const reachable = options.filter(
+    ({ tier }) => reach === 'anywhere' || (tier === 'browser') === (reach === 'page'),
+  );
+  return decide(spec, reachable, now() - startedAt + extraMs);
+}
+
+function bytesOf(inputs: readonly Tensor[]): number {
+  return inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
 }
 
 async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption): Promise<Answer> {
   const { device, now } = parts;
   const { task, spec, inputs, startedAt, signal } = decided;
   const { option } = judged;
-  const decisionId = crypto.randomUUID();
+  const decisionId = createId();
   const report = (status: 'ok' | 'failed' | 'cancelled', queueMs?: number, computeMs?: number) =>
     parts.outcomes.add({
       task: task.task,
@@ -250,16 +270,6 @@ function answer(
     placement,
     ...(spec.explain && { explanation: explainCandidates(decision) }),
   };
-}
-
-/** The best place in this page for a request whose first place is remote: one that breaks nothing but the deadline. */
-function localFallback({ candidates }: Decision): JudgedOption | undefined {
-  return candidates
-    .filter(
-      ({ option, reasons }) =>
-        option.tier === 'browser' && reasons.every((reason) => reason.code === 'too-slow'),
-    )
-    .sort((a, b) => b.onTimeProbability - a.onTimeProbability)[0];
 }
 
 /** Whether the mesh failed in a way that says nothing against the request itself. */

@@ -13,6 +13,19 @@ export interface LeasesOptions {
   readonly now: () => number;
   /** What this page can run of a task; undefined before anybody has looked. */
   readonly report: (task: string) => DeviceReport | undefined;
+  /** Ends what nobody waits for: renewals in the background. */
+  readonly closing: AbortSignal;
+}
+
+/** How a caller asks for a lease. */
+export interface LeaseRequest {
+  /** Default: the request is ended when the mesh is closed. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * When the mesh grants none, whether a lease that has ended, without its remote options, will do: for any error of
+   * the mesh, for one that may pass (the default), or for none.
+   */
+  readonly useEnded?: 'always' | 'if-retryable' | 'never';
 }
 
 interface Held {
@@ -50,7 +63,9 @@ export class Leases {
     if (held === undefined || now >= held.endsAt) return undefined;
     if (held.deviceClass !== this.#options.report(task)?.deviceClass) return undefined;
     // A renewal that fails shows when the lease has ended and the next one is waited for.
-    if (now - held.askedAt > REFRESH_AFTER_MS) this.#renew(task, held.payloadBytes).catch(() => undefined);
+    if (now - held.askedAt > REFRESH_AFTER_MS) {
+      this.#renew(task, held.payloadBytes, this.#options.closing).catch(() => undefined);
+    }
     return held.lease;
   }
 
@@ -61,22 +76,28 @@ export class Leases {
   }
 
   /**
-   * A lease that holds now. While the mesh cannot be reached, one without remote options: this page may still answer
-   * by itself.
+   * A lease that holds now. While the mesh grants none, the one that has ended, without remote options, as far as
+   * `useEnded` allows: this page may still answer by itself.
    */
-  async get(task: string, payloadBytes: number, signal?: AbortSignal): Promise<Lease> {
+  async get(
+    task: string,
+    payloadBytes: number,
+    { signal = this.#options.closing, useEnded = 'if-retryable' }: LeaseRequest = {},
+  ): Promise<Lease> {
     const holding = this.holding(task);
     if (holding !== undefined) return holding;
     try {
       return await this.#renew(task, payloadBytes, signal);
     } catch (error) {
       const ended = this.ended(task);
-      if (ended === undefined || !(error instanceof MeshError) || error.code !== 'MESH_NETWORK') throw error;
+      const mayPass = error instanceof MeshError && error.retryable;
+      const isEnough = useEnded === 'always' || (useEnded === 'if-retryable' && mayPass);
+      if (ended === undefined || signal.aborted || !isEnough) throw error;
       return ended;
     }
   }
 
-  #renew(task: string, payloadBytes: number, signal?: AbortSignal): Promise<Lease> {
+  #renew(task: string, payloadBytes: number, signal: AbortSignal): Promise<Lease> {
     return this.#asking.join(task, { signal }, (shared) => this.#ask(task, payloadBytes, shared));
   }
 

@@ -12,6 +12,7 @@ import { NetworkMeter } from './network.ts';
 import { OutcomeReporter } from './outcomes.ts';
 import { isSaving, onLeave } from './page-state.ts';
 import { toTensors } from './picture.ts';
+import { PictureReader } from './picture-reader.ts';
 import { prepareTask } from './prepare.ts';
 import { abortable, SharedCalls } from './shared-calls.ts';
 import { TaskCatalog } from './task-catalog.ts';
@@ -49,11 +50,13 @@ class PageMesh implements Mesh {
   readonly #catalog: TaskCatalog;
   readonly #cache: ArtifactCache;
   readonly #device: Device;
-  readonly #pictures: EngineHost;
+  readonly #pictureHost: EngineHost;
+  readonly #pictures: PictureReader;
   readonly #leases: Leases;
   readonly #outcomes: OutcomeReporter;
   readonly #inferParts: InferParts;
   readonly #preparations = new SharedCalls<void, PrepareProgress>();
+  readonly #underWay = new Set<Promise<Answer>>();
   readonly #stopWatching: () => void;
   #probing: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -74,12 +77,20 @@ class PageMesh implements Mesh {
     this.#device = new Device({
       now,
       createWorker,
+      engines: this.#engines,
       assetBase,
       onChange: () => this.#deviceChanged(),
     });
-    this.#pictures = new EngineHost({ createWorker, now });
-    this.#leases = new Leases({ api, network, now, report: (task) => this.#report(task) });
-    this.#outcomes = new OutcomeReporter(api, () => this.#device.takeReports());
+    this.#pictureHost = new EngineHost({ createWorker, now });
+    this.#pictures = new PictureReader(this.#pictureHost);
+    this.#leases = new Leases({
+      api,
+      network,
+      now,
+      report: (task) => this.#report(task),
+      closing: this.#closing.signal,
+    });
+    this.#outcomes = new OutcomeReporter(api, () => this.#device.measured());
     this.#inferParts = {
       api,
       device: this.#device,
@@ -133,7 +144,7 @@ class PageMesh implements Mesh {
       // A payload that may not leave waits for its own device, as long as its time limit lets it.
       if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, signal);
       const request = { task, inputs, rows, parameters, spec, startedAt, signal };
-      return await abortable(inferDecided(this.#inferParts, request), signal);
+      return await abortable(this.#track(inferDecided(this.#inferParts, request)), signal);
     } finally {
       clearTimeout(timer);
     }
@@ -163,12 +174,21 @@ class PageMesh implements Mesh {
   }
 
   async #close(): Promise<void> {
-    this.#stopWatching();
     this.#closing.abort(new MeshError('MESH_CANCELLED', 'The mesh is closed'));
-    const reported = this.#outcomes.flush();
     this.#device.close();
-    this.#pictures.close();
-    await Promise.all([reported, this.#cache.close()]);
+    this.#pictureHost.close();
+    // Calls that the abort ended have an outcome too.
+    await Promise.allSettled(this.#underWay);
+    this.#stopWatching();
+    await Promise.all([this.#outcomes.close(), this.#cache.close()]);
+  }
+
+  /** Keeps a call until it has settled, so that closing can wait for its outcome. */
+  #track(call: Promise<Answer>): Promise<Answer> {
+    this.#underWay.add(call);
+    const forget = () => void this.#underWay.delete(call);
+    call.then(forget, forget);
+    return call;
   }
 
   async #prepare(
@@ -178,7 +198,8 @@ class PageMesh implements Mesh {
     update: (progress: PrepareProgress) => void,
   ): Promise<void> {
     const [task] = await Promise.all([this.#catalog.refresh(taskName, signal), this.#probe()]);
-    const { profiles } = await this.#leases.get(taskName, 0, signal);
+    // Only for what others measured, which an ended lease tells as well.
+    const { profiles } = await this.#leases.get(taskName, 0, { signal, useEnded: 'always' });
     const knownSamples = ({ variant, revision }: { variant: string; revision: number }) =>
       profiles.find((known) => known.variant === variant && known.revision === revision)?.samples ?? 0;
     await prepareTask(
@@ -199,11 +220,15 @@ class PageMesh implements Mesh {
     this.#outcomes.schedule();
   }
 
-  /** Waits for a preparation unless something is ready; one that fails shows in the decision, with its reasons. */
+  /**
+   * Waits for a preparation unless something is ready; one that fails shows in the decision, with its reasons. It goes
+   * on when the request gives up: on a slow link the download would start from zero with each request otherwise.
+   */
   async #prepareIfNeeded(task: TaskInfo, signal: AbortSignal): Promise<void> {
     if (this.#device.ready.some((variant) => variant.task === task.task)) return;
+    signal.throwIfAborted();
     try {
-      await this.prepare(task.task, { signal });
+      await abortable(this.prepare(task.task), signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof MeshError) || error.code !== 'MESH_DEVICE_UNAVAILABLE') throw error;

@@ -5,64 +5,90 @@ const SEND_AFTER_MS = 1_000;
 /** A browser lets a page that goes send 64 KiB in all (Fetch standard, keepalive); the rest of it is left free. */
 const MAX_REPORT_BYTES = 48 * 1024;
 
+/** What was measured and has not arrived at the mesh yet. */
+export interface Measured {
+  readonly profiles: readonly ProfileReport[];
+  /** To be called once the profiles have arrived. */
+  readonly confirm: () => void;
+}
+
+interface Part {
+  readonly outcomes: Outcome[];
+  readonly profiles: ProfileReport[];
+}
+
 /** Gathers what the page did by itself and sends it to the mesh, without payloads, in batches. */
 export class OutcomeReporter {
   readonly #api: Pick<Api, 'outcomes'>;
-  readonly #takeProfiles: () => ProfileReport[];
+  readonly #measured: () => Measured;
   #waiting: Outcome[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
 
-  constructor(api: Pick<Api, 'outcomes'>, takeProfiles: () => ProfileReport[]) {
+  constructor(api: Pick<Api, 'outcomes'>, measured: () => Measured) {
     this.#api = api;
-    this.#takeProfiles = takeProfiles;
+    this.#measured = measured;
   }
 
-  /** Adds an outcome; when there are too many unsent ones the oldest is forgotten. */
+  /** Adds an outcome; when there are too many unsent ones the oldest is forgotten. After `close` nothing happens. */
   add(outcome: Outcome): void {
+    if (this.#isClosed) return;
     this.#waiting.push(outcome);
     if (this.#waiting.length > LIMITS.maxOutcomes) this.#waiting.shift();
     this.schedule();
   }
 
-  /** Sends soon what has been measured, also without an outcome. */
+  /** Sends soon what has been measured, also without an outcome. After `close` nothing happens. */
   schedule(): void {
+    if (this.#isClosed) return;
     this.#timer ??= setTimeout(() => void this.flush(), SEND_AFTER_MS);
   }
 
   /**
-   * Sends what there is. Never rejects: reports are hints, and one that is lost is lost. `isLast` lets the requests
-   * outlive the page.
+   * Sends what there is. Never rejects: reports are hints. An outcome that is lost is lost; profiles go again with the
+   * next report until they have arrived. `isLast` lets the requests outlive the page.
    */
   async flush(isLast = false): Promise<void> {
+    if (this.#isClosed) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const outcomes = this.#waiting;
     this.#waiting = [];
-    const profiles = this.#takeProfiles();
-    if (outcomes.length === 0 && profiles.length === 0) return;
-    const parts = inParts(outcomes, MAX_REPORT_BYTES);
+    const { profiles, confirm } = this.#measured();
+    const parts = inParts(profiles, outcomes);
     // The browser's allowance is for all that a page sends at its end, so the rest of it is given up.
-    const sent = (isLast ? parts.slice(0, 1) : parts).map((part, index) =>
-      this.#api.outcomes({ outcomes: part, profiles: index === 0 ? profiles : [] }, isLast),
+    const sent = isLast ? parts.slice(0, 1) : parts;
+    const results = await Promise.allSettled(sent.map((part) => this.#api.outcomes(part, isLast)));
+    const haveArrived = parts.every(
+      (part, index) => part.profiles.length === 0 || results[index]?.status === 'fulfilled',
     );
-    await Promise.allSettled(sent);
+    if (haveArrived) confirm();
+  }
+
+  /** Sends what there is for the last time. May be called twice. */
+  async close(): Promise<void> {
+    const flushed = this.flush();
+    this.#isClosed = true;
+    await flushed;
   }
 }
 
-/** Splits into lists of about `maxBytes` of JSON each; at least one list, which may be empty. */
-function inParts(outcomes: readonly Outcome[], maxBytes: number): Outcome[][] {
-  let part: Outcome[] = [];
-  const parts = [part];
+/** Splits into reports of about `MAX_REPORT_BYTES` of JSON each, profiles first; none when there is nothing. */
+function inParts(profiles: readonly ProfileReport[], outcomes: readonly Outcome[]): Part[] {
+  const parts: Part[] = [];
   let bytes = 0;
-  for (const outcome of outcomes) {
-    const size = new TextEncoder().encode(JSON.stringify(outcome)).byteLength;
-    if (part.length > 0 && bytes + size > maxBytes) {
-      part = [];
+  const partFor = (item: Outcome | ProfileReport): Part => {
+    const itemBytes = new TextEncoder().encode(JSON.stringify(item)).byteLength;
+    let part = parts.at(-1);
+    if (part === undefined || bytes + itemBytes > MAX_REPORT_BYTES) {
+      part = { outcomes: [], profiles: [] };
       parts.push(part);
       bytes = 0;
     }
-    part.push(outcome);
-    bytes += size;
-  }
+    bytes += itemBytes;
+    return part;
+  };
+  for (const profile of profiles) partFor(profile).profiles.push(profile);
+  for (const outcome of outcomes) partFor(outcome).outcomes.push(outcome);
   return parts;
 }

@@ -1,20 +1,19 @@
 import { type ImagePreprocess, MeshError, type Tensor } from '@nearfar/protocol';
-import type { EngineHost } from './engine/engine-host.ts';
+import type { PictureReader } from './picture-reader.ts';
 import type { PictureSource } from './pixels.ts';
 import type { MeshInput } from './types.ts';
 
 type PictureInput = Exclude<MeshInput, Tensor | readonly Tensor[]>;
 
 /**
- * Turns what the caller gave into the model's tensors, with the same arithmetic as the mesh. Pictures are read in
- * `host`'s worker, since a large one takes longer than a frame.
+ * Turns what the caller gave into the model's tensors, with the same arithmetic as the mesh.
  *
  * @throws MeshError `MESH_BAD_MEDIA`, or the signal's reason.
  */
 export async function toTensors(
   input: MeshInput,
   rule: ImagePreprocess | undefined,
-  host: Pick<EngineHost, 'picture'>,
+  reader: Pick<PictureReader, 'read'>,
   signal: AbortSignal,
 ): Promise<readonly Tensor[]> {
   if (isTensors(input)) return input;
@@ -25,7 +24,7 @@ export async function toTensors(
       'This task takes tensors, not pictures: its manifest has no preprocessing',
     );
   }
-  return await host.picture({ kind: 'picture', source: await toSource(input), rule }, signal);
+  return await reader.read(await toSource(input), rule, signal);
 }
 
 /** The picture as a worker can take it; a copy, so that the caller's own stays usable. */

@@ -5,7 +5,7 @@ import { LIMITS, MeshError } from '@nearfar/protocol';
 export type PictureSource = ImageBitmap | ImageData | Blob;
 
 /**
- * Reads the pixels of a picture. Runs in a worker, since a large picture takes longer than a frame.
+ * Reads the pixels of a picture.
  *
  * @throws MeshError `MESH_BAD_MEDIA`.
  */

@@ -40,10 +40,17 @@ interface Download {
  * Makes the device a place where requests of `task` can run, on the first engine on which a variant passes its
  * self-test. Variants that were prepared before stay as they are.
  *
- * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when none passes on any engine, with the reasons in `details`.
+ * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when none passes on any engine, with the reasons in `details`, or when the
+ * page is not in a secure context, without which browsers have neither the hash for downloads nor WebGPU.
  */
 export async function prepareTask(parts: PrepareParts, task: TaskInfo): Promise<void> {
   const { device, engines, update } = parts;
+  if (globalThis.crypto.subtle === undefined) {
+    throw new MeshError(
+      'MESH_DEVICE_UNAVAILABLE',
+      'Expected a secure context to check downloads in, found a page over plain HTTP: serve it by HTTPS or from localhost',
+    );
+  }
   const reasons: string[] = [];
   for (const engine of engines) {
     const obstacle = obstacleTo(engine, device);
@@ -142,7 +149,7 @@ async function prepareVariant(
     checkGolden(golden, outputs, spec.tolerance);
   }
   progress('measure');
-  device.add(engine, spec, loadMs, await measure(parts, engine, spec, golden));
+  await device.add(engine, spec, loadMs, await measure(parts, engine, spec, golden));
 }
 
 /**

@@ -1,3 +1,5 @@
+import { callListener } from './call-listener.ts';
+
 interface Caller<Update> {
   readonly onUpdate: ((update: Update) => void) | undefined;
 }
@@ -17,15 +19,11 @@ export interface JoinOptions<Update> {
 
 /**
  * Work that several callers may wait for at once, by key. A caller whose signal aborts leaves with the signal's
- * reason; the work itself is aborted when the last one has left.
+ * reason; the work itself is aborted when the last one has left. What an `onUpdate` throws hurts neither the work nor
+ * the other callers.
  */
 export class SharedCalls<Value, Update> {
   readonly #calls = new Map<string, SharedCall<Value, Update>>();
-
-  /** The work that is under way for `key`, if any. */
-  pending(key: string): Promise<Value> | undefined {
-    return this.#calls.get(key)?.result;
-  }
 
   /** Joins the work of `key`, starting it if nobody has. A late caller gets the latest update at once. */
   async join(
@@ -37,7 +35,7 @@ export class SharedCalls<Value, Update> {
     const call = this.#calls.get(key) ?? this.#start(key, start);
     const caller: Caller<Update> = { onUpdate };
     call.callers.add(caller);
-    if (call.latest !== undefined) onUpdate?.(call.latest);
+    if (call.latest !== undefined) callListener(onUpdate, call.latest);
     try {
       return await abortable(call.result, signal);
     } finally {
@@ -49,11 +47,6 @@ export class SharedCalls<Value, Update> {
     }
   }
 
-  /** Aborts all work with `reason`. */
-  abortAll(reason: unknown): void {
-    for (const call of this.#calls.values()) call.controller.abort(reason);
-  }
-
   #start(
     key: string,
     start: (signal: AbortSignal, update: (update: Update) => void) => Promise<Value>,
@@ -62,7 +55,7 @@ export class SharedCalls<Value, Update> {
     const callers = new Set<Caller<Update>>();
     const update = (latest: Update) => {
       call.latest = latest;
-      for (const { onUpdate } of callers) onUpdate?.(latest);
+      for (const { onUpdate } of callers) callListener(onUpdate, latest);
     };
     // A microtask later, so that `call` is there when the work sends its first update.
     const result = Promise.resolve()
@@ -81,12 +74,13 @@ export class SharedCalls<Value, Update> {
 /** Settles as `promise` does, or rejects with the signal's reason if that aborts first. */
 export async function abortable<Value>(promise: Promise<Value>, signal?: AbortSignal): Promise<Value> {
   if (signal === undefined) return await promise;
-  signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
   try {
-    return await Promise.race([promise, aborted.promise]);
+    // The abort first, so that it also wins over a promise that has settled; the race handles what `promise` rejects with.
+    return await Promise.race([aborted.promise, promise]);
   } finally {
     signal.removeEventListener('abort', abort);
   }

@@ -7,8 +7,12 @@ export type EngineName = 'tfjs-webgpu' | 'ort-webgpu' | 'ort-wasm';
 export interface MeshOptions {
   /** Where the mesh is, for example `https://mesh.example`. */
   readonly endpoint: string;
-  /** A client token; empty or absent where the mesh asks for none. */
-  readonly token?: string | undefined;
+  /**
+   * A client token; empty or absent where the mesh asks for none. Visitors can read it, so it should be short-lived: a
+   * function is asked for each call to the mesh and may give a new one each time. Nothing is cached, and calls wait for
+   * it, so it should keep its token as long as that holds.
+   */
+  readonly token?: string | (() => string | Promise<string>) | undefined;
   /**
    * Engines that may be used, most wanted first; default `['tfjs-webgpu', 'ort-wasm']`. An engine on WebGPU is passed
    * over where the browser has no adapter. Variants run on one kind of hardware at a time: the next engine is tried
@@ -20,7 +24,10 @@ export interface MeshOptions {
    * absolute; best on the page's own origin. Absent: wherever the bundler put them beside the engine.
    */
   readonly assetBase?: string | undefined;
-  /** Makes the Web Worker in which engines run, for set-ups whose bundler does not find `engine-worker` by itself. */
+  /**
+   * Makes the Web Worker in which engines run, for set-ups whose bundler does not find it by itself:
+   * `() => new Worker(new URL('@nearfar/client/engine-worker', import.meta.url), { type: 'module' })`.
+   */
   readonly createWorker?: (() => Worker) | undefined;
 }
 
@@ -169,7 +176,8 @@ export interface Mesh {
    * Makes this device a place where the task's requests can run: downloads, loads, self-tests and measures its
    * variants. Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work.
    *
-   * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when no variant can run here, with the reasons in `details`.
+   * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when no variant can run here, with the reasons in `details`, or when the
+   * page comes neither by HTTPS nor from localhost.
    */
   prepare(task: string, options?: PrepareOptions): Promise<readonly ReadyVariant[]>;
   /**

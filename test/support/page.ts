@@ -22,6 +22,33 @@ export async function openDriver(
   return page;
 }
 
+/** Serves the mesh at `url` to the context's pages from a host that browsers do not trust, over plain HTTP; gives its URL. */
+export async function serveInsecurely(context: BrowserContext, url: string): Promise<string> {
+  const insecure = 'http://mesh.example';
+  await context.route(`${insecure}/**`, async (route) => {
+    const response = await route.fetch({ url: route.request().url().replace(insecure, url) });
+    await route.fulfill({ response });
+  });
+  return insecure;
+}
+
+/** Sends everything that the mesh at `url` gives to the context's pages with a content security policy. */
+export async function servePolicy(context: BrowserContext, url: string, policy: string): Promise<void> {
+  await context.route(`${url}/**`, async (route) => {
+    const response = await route.fetch();
+    const headers = { ...response.headers(), 'content-security-policy': policy };
+    await route.fulfill({ response, headers });
+  });
+}
+
+/** Asks the page's mesh about one empty picture as pixels, which the page has to read first; gives the tier. */
+export async function inferPixels(page: Page): Promise<string> {
+  return await page.evaluate(async () => {
+    const answer = await nearfarDriver.mesh.infer('digits', new ImageData(64, 64), { sloMs: 10_000 });
+    return answer.placement.tier;
+  });
+}
+
 /** Makes the page's device ready for a task. Rejects with `<code>: <message> <details>`. */
 export async function prepareInPage(page: Page, task: string): Promise<readonly ReadyVariant[]> {
   return await page.evaluate(async (name) => {

@@ -70,6 +70,11 @@ export class EngineHost {
     }
   }
 
+  /** Resolves once the worker answers; rejects when it cannot be loaded. */
+  async wake(): Promise<void> {
+    await this.#call({ kind: 'wake' }, this.#runTimeoutMs);
+  }
+
   /** Loads a model under a name and keeps its files, so that a replaced worker can load it again. */
   async load(session: string, model: ModelFiles, signal?: AbortSignal): Promise<void> {
     await this.#call({ kind: 'load', session, model }, this.#loadTimeoutMs, [], signal);
@@ -144,7 +149,18 @@ export class EngineHost {
     if (pending === undefined) return;
     const { kind } = pending.call;
     const isNew = this.#worker === undefined;
-    const worker = this.#worker ?? this.#spawn();
+    let worker: Worker;
+    try {
+      worker = this.#worker ?? this.#spawn();
+    } catch (cause) {
+      // Browsers refuse some scripts at once, for example those of another origin.
+      pending.detach();
+      pending.reject(
+        new MeshError('MESH_EXECUTION_FAILED', `The engine's worker cannot be created: ${cause}`, { cause }),
+      );
+      this.#startNext();
+      return;
+    }
     // A new worker gets engine and models first, since it answers in order; a start goes before the models itself.
     if (isNew && kind !== 'start') {
       this.#sendStart(worker);

@@ -1,6 +1,5 @@
-import { imageToTensor } from '@nearfar/core';
 import { MeshError, type Tensor } from '@nearfar/protocol';
-import { readPixels } from '../pixels.ts';
+import { readPicture } from '../read-picture.ts';
 import type { Engine, EngineCall, EngineRequest, EngineResponse, EngineStart } from './messages.ts';
 
 /*
@@ -30,7 +29,8 @@ async function answer({ id, call }: EngineRequest): Promise<void> {
 }
 
 async function perform(call: EngineCall): Promise<readonly Tensor[]> {
-  if (call.kind === 'picture') return [imageToTensor(await readPixels(call.source), call.rule)];
+  if (call.kind === 'wake') return [];
+  if (call.kind === 'picture') return [await readPicture(call.source, call.rule)];
   if (call.kind === 'start') {
     engine = await createEngine(call.start);
     return [];

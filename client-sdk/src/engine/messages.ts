@@ -18,6 +18,7 @@ export interface ModelFiles {
 
 /** What the page asks of a worker. */
 export type EngineCall =
+  | { readonly kind: 'wake' }
   | { readonly kind: 'start'; readonly start: EngineStart }
   | { readonly kind: 'load'; readonly session: string; readonly model: ModelFiles }
   | { readonly kind: 'run'; readonly session: string; readonly tensors: readonly Tensor[] }
@@ -29,13 +30,14 @@ export interface EngineRequest {
   readonly call: EngineCall;
 }
 
-/** Answer to a call: tensors for `run` and `picture`, nothing for the others. */
+/** Answer to a call: tensors for `run` and `picture`, nothing for the others; `wake` only shows that somebody is there. */
 export type EngineResponse =
   | { readonly id: number; readonly kind: 'done'; readonly tensors: readonly Tensor[] }
   | { readonly id: number; readonly kind: 'failed'; readonly code: string; readonly message: string };
 
 /** One runtime inside the worker. The caller never has two calls under way. */
 export interface Engine {
+  /** Loads a model under a name, in the place of what had that name. */
   load(session: string, model: ModelFiles): Promise<void>;
   run(session: string, tensors: readonly Tensor[]): Promise<Tensor[]>;
   unload(session: string): Promise<void>;

@@ -14,7 +14,9 @@ export async function createOrtEngine({ engine, assetBase }: EngineStart): Promi
       const [entry] = files;
       if (entry === undefined) throw new MeshError('MESH_VARIANT_FAILED', 'The variant has no files');
       const executionProviders = [isWebGpu ? 'webgpu' : 'wasm'];
-      sessions.set(session, await ort.InferenceSession.create(entry.bytes, { executionProviders }));
+      const created = await ort.InferenceSession.create(entry.bytes, { executionProviders });
+      await sessions.get(session)?.release();
+      sessions.set(session, created);
     },
 
     async run(session, tensors) {

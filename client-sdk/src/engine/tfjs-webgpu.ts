@@ -24,6 +24,7 @@ export async function createTfjsEngine(): Promise<Engine> {
   return {
     async load(session, files) {
       const model = await loadGraphModel({ load: async () => artifactsOf(files) });
+      sessions.get(session)?.model.dispose();
       sessions.set(session, { model, outputs: files.spec.outputs.map((output) => output.name) });
     },
 

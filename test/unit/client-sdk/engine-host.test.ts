@@ -257,4 +257,33 @@ describe('engine host', () => {
     expect(host.pending).toBe(0);
     await expect(host.run('a', [])).rejects.toMatchObject({ code: 'MESH_CANCELLED' });
   });
+
+  test('waking resolves when the worker answers and rejects when its script cannot be loaded', async () => {
+    const { host, current } = hostOf({});
+    const woken = host.wake();
+    current().done();
+    await woken;
+    const other = hostOf({});
+    const failing = other.host.wake();
+    other.current().crash('');
+    await expect(failing).rejects.toThrow('could not be loaded');
+  });
+
+  test('a worker that cannot even be created fails the call, and the next one tries again', async () => {
+    const workers = new FakeWorkers();
+    let attempts = 0;
+    const createWorker = () => {
+      attempts += 1;
+      if (attempts <= 2) throw new DOMException('Another origin', 'SecurityError');
+      return workers.create();
+    };
+    const { host } = hostOf({ createWorker });
+    await expect(host.start()).rejects.toMatchObject({ code: 'MESH_EXECUTION_FAILED' });
+    await expect(host.run('a', [])).rejects.toThrow('Another origin');
+    const started = host.start();
+    workers.current.done();
+    await started;
+    expect(host.pending).toBe(0);
+    host.close();
+  });
 });

@@ -67,8 +67,8 @@ export class FakeWorkers {
   }
 }
 
-/** Gives a call's outputs, or throws what the engine fails with. */
-export type Answering = (call: EngineCall) => readonly Tensor[];
+/** Gives a call's outputs, or throws what the engine fails with; undefined = the call is never answered. */
+export type Answering = (call: EngineCall) => readonly Tensor[] | undefined;
 
 /** Workers that answer by themselves, a microtask after they were asked. */
 export class AnsweringWorkers extends FakeWorkers {
@@ -92,15 +92,16 @@ export class AnsweringWorkers extends FakeWorkers {
       queueMicrotask(() => {
         if (worker.isTerminated) return;
         const data = this.#answer(id, call);
-        worker.dispatchEvent(new MessageEvent('message', { data }));
+        if (data !== undefined) worker.dispatchEvent(new MessageEvent('message', { data }));
       });
     };
     return worker;
   }
 
-  #answer(id: number, call: EngineCall): EngineResponse {
+  #answer(id: number, call: EngineCall): EngineResponse | undefined {
     try {
-      return { id, kind: 'done', tensors: this.#answering(call) };
+      const tensors = this.#answering(call);
+      return tensors && { id, kind: 'done', tensors };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       return { id, kind: 'failed', code: 'MESH_EXECUTION_FAILED', message };

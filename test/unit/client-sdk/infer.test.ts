@@ -39,8 +39,9 @@ interface PageOptions {
   readonly onRequest?: (page: Page) => Promise<Response>;
   /** What the way to the mesh takes, in milliseconds. */
   readonly roundTripMs?: number;
-  /** Leases that the mesh grants; it leaves further ones unanswered. */
+  /** Leases that the mesh grants; it leaves further ones unanswered, or fails them with `leaseError`. */
   readonly leases?: number;
+  readonly leaseError?: MeshError;
 }
 
 /** A page with real parts between a worker that answers by itself and a mesh that the test speaks for. */
@@ -65,6 +66,7 @@ class Page {
     this.device = new Device({
       now: this.clock.now,
       createWorker: this.workers.create,
+      engines: ['ort-wasm'],
       assetBase: undefined,
       onChange: () => undefined,
     });
@@ -75,7 +77,10 @@ class Page {
       artifact: unused,
       placement: async () => {
         asked += 1;
-        if (asked > leases) return await new Promise<never>(() => undefined);
+        if (asked > leases) {
+          if (options.leaseError !== undefined) throw options.leaseError;
+          return await new Promise<never>(() => undefined);
+        }
         this.clock.ms += roundTripMs;
         return { placement: null, lease: granted };
       },
@@ -93,8 +98,9 @@ class Page {
       network: this.network,
       now: this.clock.now,
       report: () => undefined,
+      closing: new AbortController().signal,
     });
-    this.#reporter = new OutcomeReporter(this.#api, () => []);
+    this.#reporter = new OutcomeReporter(this.#api, () => ({ profiles: [], confirm: () => undefined }));
   }
 
   /** Makes a variant ready that took `runMs` in each of 40 runs. */
@@ -102,7 +108,7 @@ class Page {
     const spec = variantSpec(over);
     const signal = new AbortController().signal;
     await this.device.load('ort-wasm', spec, { spec, files: [] }, signal);
-    this.device.add(
+    await this.device.add(
       'ort-wasm',
       spec,
       10,
@@ -169,6 +175,8 @@ function edgeAnswer(over: Record<string, string | number> = {}): Response {
   return new Response(joinBody(body), { headers: { [BINARY_HEADER]: String(body.headerBytes) } });
 }
 
+/** What a manifest claims of a variant. */
+const accuracyOf = (value: number) => ({ value, source: 'declared', sampleSize: 0 }) as const;
 const unreachable = () => Promise.reject(new MeshError('MESH_NETWORK', 'The mesh cannot be reached'));
 const broken = (): never => {
   throw new Error('device lost');
@@ -204,7 +212,7 @@ describe('parameters of options', () => {
   test.each([
     ['slo_ms', { sloMs: 0 }],
     ['slo_ms', { sloMs: Number.NaN }],
-    ['slo_target', { sloTarget: 1 }],
+    ['slo_target', { sloTarget: 1.01 }],
     ['min_accuracy', { minAccuracy: 1.5 }],
     ['max_cost_usd', { maxCostUsd: -1 }],
     ['prefer', { prefer: 'speed' as never }],
@@ -308,6 +316,54 @@ describe('inference in a page', () => {
     await page.ready(5);
     await expect(page.infer({ min_accuracy: 0.92 })).rejects.toMatchObject({ code: 'MESH_NETWORK' });
     expect(page.workers.runs).toEqual([]);
+  });
+
+  test('the replacement is chosen by the policy: the cheapest that is on time, with what is spent', async () => {
+    const onRequest = async ({ clock }: Page) => {
+      clock.ms += 30;
+      return await unreachable();
+    };
+    const page = pageWith({ granted: lease({ remote: [leasedOption({ accuracy: 0.99 })] }), onRequest });
+    await page.ready(10, { variant: 'cheap', accuracy: accuracyOf(0.9) });
+    await page.ready(11, { variant: 'accurate', accuracy: accuracyOf(0.95) });
+    await page.ready(200, { variant: 'late', accuracy: accuracyOf(0.97) });
+    const demands = { slo_ms: 100, prefer: 'accuracy', explain: true } as const;
+    const { placement, explanation } = await page.infer(demands);
+    expect(placement).toMatchObject({ tier: 'browser', variant: 'accurate', predictedMs: 41 });
+    expect(explanation?.map(({ variant, verdict }) => [variant, verdict])).toEqual([
+      ['cheap', 'feasible'],
+      ['accurate', 'chosen'],
+      ['late', 'infeasible'],
+    ]);
+    expect(page.outcomes[0]).toMatchObject({ variant: 'accurate', predictedMs: 41, candidates: explanation });
+  });
+
+  test('a caller that wants no late answer gets none from the replacement either', async () => {
+    const page = pageWith({ onRequest: unreachable });
+    await page.ready(500);
+    await expect(page.infer({ slo_ms: 100, on_infeasible: 'reject' })).rejects.toMatchObject({
+      code: 'MESH_NETWORK',
+    });
+    expect(page.workers.runs).toEqual([]);
+  });
+
+  test('after a run in the page that failed, the explanation is of what was decided then', async () => {
+    const onRun = ({ clock }: Page) => {
+      clock.ms += 40;
+      return broken();
+    };
+    const page = pageWith({ onRun });
+    await page.ready(5);
+    const { placement, explanation } = await page.infer({ slo_ms: 100, explain: true });
+    expect(placement).toMatchObject(EDGE);
+    expect(explanation).toEqual([
+      expect.objectContaining({
+        tier: 'edge',
+        verdict: 'chosen',
+        spentMs: 40,
+        predictedMs: placement.predictedMs,
+      }),
+    ]);
   });
 
   test('without a ready variant the failure of the mesh reaches the caller', async () => {
@@ -431,5 +487,33 @@ describe('a page whose lease has ended', () => {
     page.clock.ms += 60_000;
     const answer = await page.infer({ slo_ms: 10_000 });
     expect(answer.placement.tier).toBe('edge');
+  });
+
+  test.each([
+    ['MESH_RATE_LIMITED', 'any'],
+    ['MESH_NO_CAPACITY', 'any'],
+    ['MESH_UNAUTHENTICATED', 'local_only'],
+    ['MESH_INTERNAL', 'local_only'],
+  ] as const)('goes on by itself after %s when privacy is %s', async (code, privacy) => {
+    const page = pageWith({ leases: 1, leaseError: new MeshError(code, 'No lease') });
+    await page.ready(5);
+    await page.infer();
+    page.clock.ms += 60_000;
+    expect((await page.infer({ privacy })).placement.tier).toBe('browser');
+  });
+
+  test('tells the error of the mesh when there is nothing to run, or when it will not pass', async () => {
+    const limited = new MeshError('MESH_RATE_LIMITED', 'Slowly', { retryAfterSeconds: 7 });
+    const empty = pageWith({ leases: 1, leaseError: limited });
+    await empty.infer();
+    empty.clock.ms += 60_000;
+    await expect(empty.infer()).rejects.toBe(limited);
+
+    const stranger = new MeshError('MESH_UNAUTHENTICATED', 'Who is it?');
+    const page = pageWith({ leases: 1, leaseError: stranger });
+    await page.ready(5);
+    await page.infer();
+    page.clock.ms += 60_000;
+    await expect(page.infer()).rejects.toBe(stranger);
   });
 });

@@ -17,11 +17,13 @@ class HandMesh {
   readonly clock = new HandClock();
   readonly network = new NetworkMeter();
   readonly asks: Ask[] = [];
+  readonly closing = new AbortController();
   device: DeviceReport | undefined;
   readonly leases = new Leases({
     network: this.network,
     now: this.clock.now,
     report: () => this.device,
+    closing: this.closing.signal,
     api: {
       placement: async (request, signal) => {
         const { promise, resolve, reject } = Promise.withResolvers<Lease>();
@@ -141,20 +143,53 @@ describe('leases', () => {
     await expect(first).rejects.toBe(unreachable);
   });
 
-  test('any other error reaches the caller, also with a former lease', async () => {
+  test.each([
+    ['MESH_NETWORK', 'if-retryable', true],
+    ['MESH_RATE_LIMITED', 'if-retryable', true],
+    ['MESH_DRAINING', 'if-retryable', true],
+    ['MESH_UNAUTHENTICATED', 'if-retryable', false],
+    ['MESH_UNAUTHENTICATED', 'always', true],
+    ['MESH_NETWORK', 'never', false],
+  ] as const)('after %s, a caller that uses an ended lease %s gets one: %s', async (code, useEnded, gets) => {
     const mesh = new HandMesh();
     await mesh.take(lease({ ttlMs: 1_000 }));
     mesh.clock.ms = 5_000;
-    const refused = mesh.leases.get('digits', 0);
+    const taken = mesh.leases.get('digits', 0, { useEnded });
     await settled();
-    mesh.ask.fail(new MeshError('MESH_UNAUTHENTICATED', 'Who is it?'));
-    await expect(refused).rejects.toMatchObject({ code: 'MESH_UNAUTHENTICATED' });
+    mesh.ask.fail(new MeshError(code, 'Not now'));
+    if (gets) expect(await taken).toMatchObject({ id: 'lease-1', remote: [] });
+    else await expect(taken).rejects.toMatchObject({ code });
+  });
+
+  test('an abort is no reason to use an ended lease', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 1_000 }));
+    mesh.clock.ms = 5_000;
+    const caller = new AbortController();
+    const taken = mesh.leases.get('digits', 0, { signal: caller.signal, useEnded: 'always' });
+    await settled();
+    caller.abort(new MeshError('MESH_NETWORK', 'gone'));
+    await expect(taken).rejects.toThrow('gone');
+  });
+
+  test('closing the mesh ends a renewal in the background', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000 }));
+    mesh.clock.ms = 2_600;
+    await mesh.leases.get('digits', 0);
+    await settled();
+    mesh.closing.abort(new Error('closed'));
+    await settled();
+    expect(mesh.ask.signal?.aborted).toBe(true);
+    await mesh.leases.get('digits', 0);
+    await settled();
+    expect(mesh.asks).toHaveLength(2);
   });
 
   test('a caller that aborts gets its own reason and the request is ended', async () => {
     const mesh = new HandMesh();
     const caller = new AbortController();
-    const taken = mesh.leases.get('digits', 0, caller.signal);
+    const taken = mesh.leases.get('digits', 0, { signal: caller.signal });
     await settled();
     caller.abort(new Error('gone'));
     await expect(taken).rejects.toThrow('gone');

@@ -45,7 +45,10 @@ class Recorder {
         if (this.failure !== undefined) throw this.failure;
       },
     },
-    () => this.profiles.splice(0),
+    () => {
+      const profiles = [...this.profiles];
+      return { profiles, confirm: () => void this.profiles.splice(0, profiles.length) };
+    },
   );
 
   /** Ids of what was sent, one list a request. */
@@ -138,7 +141,7 @@ describe('outcome reporter', () => {
     expect(ids.at(-1)).toBe(`id-${LIMITS.maxOutcomes + 2}`);
   });
 
-  test('never rejects, and what was lost is not sent again', async () => {
+  test('never rejects, and an outcome that was lost is not sent again', async () => {
     const mesh = new Recorder();
     mesh.failure = new Error('offline');
     mesh.reporter.add(outcome('lost'));
@@ -147,5 +150,45 @@ describe('outcome reporter', () => {
     mesh.reporter.add(outcome('next'));
     await mesh.reporter.flush();
     expect(mesh.ids).toEqual([['lost'], ['next']]);
+  });
+
+  test('profiles of a report that failed go again with the next one, until they have arrived', async () => {
+    const mesh = new Recorder();
+    mesh.profiles = [profile];
+    mesh.failure = new Error('offline');
+    await mesh.reporter.flush();
+    mesh.failure = undefined;
+    await mesh.reporter.flush();
+    await mesh.reporter.flush();
+    expect(mesh.sent.map(({ profiles }) => profiles)).toEqual([[profile], [profile]]);
+  });
+
+  test('profiles count into the size of what a page that goes may send', async () => {
+    const mesh = new Recorder();
+    const buckets = Array.from({ length: 3_000 }, (_, index): [number, number] => [index, 1]);
+    mesh.profiles = [1, 2].map((revision) => ({
+      ...profile,
+      revision,
+      computeMs: { ...profile.computeMs, buckets },
+    }));
+    mesh.reporter.add(outcome('a', { leaseId: 'x'.repeat(2_000) }));
+    await mesh.reporter.flush(true);
+    const [last, ...more] = mesh.sent;
+    expect(more).toEqual([]);
+    expect(JSON.stringify(last).length).toBeLessThan(64 * 1024);
+    // What found no room has not arrived.
+    expect(mesh.profiles).toHaveLength(2);
+  });
+
+  test('closing sends what there is, and nothing is sent afterwards', async () => {
+    const mesh = new Recorder();
+    mesh.reporter.add(outcome('last'));
+    await mesh.reporter.close();
+    await mesh.reporter.close();
+    mesh.reporter.add(outcome('too late'));
+    mesh.reporter.schedule();
+    await mesh.reporter.flush(true);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(mesh.ids).toEqual([['last']]);
   });
 });

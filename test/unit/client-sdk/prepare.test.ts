@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { float32Tensor, float32Values, type Tensor, type VariantSpec } from '@nearfar/protocol';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ArtifactCache } from '../../../client-sdk/src/artifact-cache.ts';
 import type { Capability, WebGpuAdapter } from '../../../client-sdk/src/capability.ts';
 import { Device } from '../../../client-sdk/src/device.ts';
 import type { EngineCall } from '../../../client-sdk/src/engine/messages.ts';
 import { type PrepareParts, prepareTask } from '../../../client-sdk/src/prepare.ts';
 import type { EngineName, PrepareProgress } from '../../../client-sdk/src/types.ts';
-import { artifactOf, HandClock, taskInfo, variantSpec } from './builders.ts';
+import { artifactOf, HandClock, rowsOf, taskInfo, variantSpec } from './builders.ts';
 import { type Answering, AnsweringWorkers } from './fake-worker.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -46,6 +46,9 @@ function goldenFile(outputs: readonly number[], models: readonly string[]): Byte
   return new TextEncoder().encode(JSON.stringify(golden));
 }
 
+/** One row of input. */
+const row = (): Tensor => rowsOf('x', 1, 2);
+
 const RIGHT = [2, 4, 6, 8];
 const WRONG = [2, 4, 6, 9];
 
@@ -77,6 +80,7 @@ class Bench {
     this.device = new Device({
       now: this.clock.now,
       createWorker: this.workers.create,
+      engines: ['tfjs-webgpu', 'ort-wasm'],
       assetBase: undefined,
       onChange: () => undefined,
     });
@@ -270,7 +274,7 @@ describe('preparing a task', () => {
       },
     ]);
     expect(bench.workers.calls.filter(({ kind }) => kind === 'unload')).toEqual([
-      { kind: 'unload', session: 'digits/bad-fp32-onnx' },
+      { kind: 'unload', session: 'digits/bad-fp32-onnx@1' },
     ]);
   });
 
@@ -349,8 +353,8 @@ describe('preparing a task', () => {
     const restarted = calls.slice(calls.findLastIndex(({ kind }) => kind === 'start'));
     expect(restarted.slice(0, 3).map((call) => ('session' in call ? call.session : call.kind))).toEqual([
       'start',
-      'digits/tiny-fp32-onnx',
-      'digits/small-fp32-onnx',
+      'digits/tiny-fp32-onnx@1',
+      'digits/small-fp32-onnx@1',
     ]);
   });
 
@@ -385,5 +389,53 @@ describe('preparing a task', () => {
     await expect(prepared).rejects.toThrow('page left');
     expect(bench.device.unavailable).toEqual([]);
     expect(bench.ready).toEqual([]);
+  });
+
+  test('a newer revision serves only after its own self-test; then the former one is unloaded', async () => {
+    const bench = benchOf();
+    const tiny = bench.publish('tiny');
+    await bench.prepare([tiny]);
+    const isFormerServing: boolean[] = [];
+    const update = ({ phase }: PrepareProgress) => {
+      if (phase !== 'ready') isFormerServing.push(bench.device.has(tiny));
+    };
+    await bench.prepare([{ ...tiny, revision: 2 }], { update });
+    expect(new Set(isFormerServing)).toEqual(new Set([true]));
+    const sessions = bench.workers.calls.flatMap((call) =>
+      call.kind === 'load' || call.kind === 'unload' ? [`${call.kind} ${call.session}`] : [],
+    );
+    expect(sessions).toEqual([
+      'load digits/tiny-fp32-onnx@1',
+      'load digits/tiny-fp32-onnx@2',
+      'unload digits/tiny-fp32-onnx@1',
+    ]);
+    const run = await bench.device.run('digits', tiny.variant, [row()], new AbortController().signal);
+    expect(run.outputs).toHaveLength(1);
+    expect(bench.workers.runs.at(-1)).toBe('digits/tiny-fp32-onnx@2');
+  });
+
+  test('a newer revision that fails takes the former one along', async () => {
+    const bench = benchOf();
+    await bench.prepare([bench.publish('tiny')]);
+    const newer = { ...bench.publish('tiny', { golden: WRONG }), revision: 2 };
+    await expect(bench.prepare([newer])).rejects.toMatchObject({ code: 'MESH_DEVICE_UNAVAILABLE' });
+    expect(bench.ready).toEqual([]);
+    const unloaded = bench.workers.calls.flatMap((call) => (call.kind === 'unload' ? [call.session] : []));
+    expect(unloaded).toEqual(['digits/tiny-fp32-onnx@2', 'digits/tiny-fp32-onnx@1']);
+  });
+
+  test('without a secure context it says what the page needs, and downloads nothing', async () => {
+    const { getRandomValues } = crypto;
+    vi.stubGlobal('crypto', { getRandomValues: getRandomValues.bind(crypto) });
+    try {
+      const bench = benchOf();
+      await expect(bench.prepare([bench.publish('tiny')])).rejects.toMatchObject({
+        code: 'MESH_DEVICE_UNAVAILABLE',
+        message: expect.stringMatching(/HTTPS or from localhost/),
+      });
+      expect(bench.downloads).toEqual([]);
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });

@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
-import { SharedCalls } from '../../../client-sdk/src/shared-calls.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { abortable, SharedCalls } from '../../../client-sdk/src/shared-calls.ts';
 import { settled } from '../../support/worker/manual-clock.ts';
 
 interface Run {
@@ -35,7 +35,6 @@ describe('shared calls', () => {
     expect(work.runs).toHaveLength(1);
     work.run.resolve('done');
     expect(await Promise.all([first, second])).toEqual(['done', 'done']);
-    expect(calls.pending('a')).toBeUndefined();
   });
 
   test('other keys are other work', async () => {
@@ -100,7 +99,6 @@ describe('shared calls', () => {
     two.abort(new Error('two left'));
     await expect(second).rejects.toThrow('two left');
     expect(work.run.signal.reason).toEqual(new Error('two left'));
-    expect(calls.pending('a')).toBeUndefined();
 
     const third = calls.join('a', {}, work.start);
     await settled();
@@ -108,8 +106,10 @@ describe('shared calls', () => {
     // The end of the abandoned run does not touch the new one.
     work.runs[0]?.reject(new Error('aborted'));
     await settled();
-    expect(calls.pending('a')).toBeDefined();
+    const fourth = calls.join('a', {}, work.start);
     work.run.resolve('anew');
+    expect(await fourth).toBe('anew');
+    expect(work.runs).toHaveLength(2);
     expect(await third).toBe('anew');
   });
 
@@ -136,20 +136,34 @@ describe('shared calls', () => {
     expect(await next).toBe('works');
   });
 
-  test('aborting all aborts every work with the reason', async () => {
+  test('a listener that throws hurts neither the work nor the other callers, and its error is reported', async () => {
+    const reported: unknown[] = [];
+    vi.stubGlobal('reportError', (error: unknown) => reported.push(error));
     const calls = new SharedCalls<string, number>();
     const work = new HandWork();
-    const callers = [calls.join('a', {}, work.start), calls.join('b', {}, work.start)];
+    const updates: number[] = [];
+    const broken = new Error('listener');
+    const onUpdate = () => {
+      throw broken;
+    };
+    const first = calls.join('a', { onUpdate }, work.start);
+    const second = calls.join('a', { onUpdate: (update) => updates.push(update) }, work.start);
     await settled();
-    calls.abortAll('closed');
-    for (const { signal, reject } of work.runs) {
-      expect(signal.reason).toBe('closed');
-      reject(signal.reason);
-    }
-    const results = await Promise.allSettled(callers);
-    expect(results).toEqual([
-      { status: 'rejected', reason: 'closed' },
-      { status: 'rejected', reason: 'closed' },
-    ]);
+    work.run.update(1);
+    // The latest update is handed to a late caller while it joins.
+    const third = calls.join('a', { onUpdate }, work.start);
+    work.run.resolve('done');
+    expect(await Promise.all([first, second, third])).toEqual(['done', 'done', 'done']);
+    expect(updates).toEqual([1]);
+    expect(reported).toEqual([broken, broken]);
+    vi.unstubAllGlobals();
+  });
+});
+
+describe('a call that can be aborted', () => {
+  test('rejects at once under a signal that has aborted, and what it waited for fails unseen', async () => {
+    const failing = Promise.reject(new Error('too late'));
+    await expect(abortable(failing, AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
+    await expect(abortable(Promise.resolve(1), AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
   });
 });

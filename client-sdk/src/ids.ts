@@ -1,0 +1,11 @@
+/**
+ * A new random id in the form of a UUID, version 4 (RFC 9562, 5.4). Unlike `crypto.randomUUID` it is there without a
+ * secure context too, as on a page that comes over plain HTTP from another machine.
+ */
+export function createId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
