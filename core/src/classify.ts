@@ -9,7 +9,8 @@ import {
 /**
  * Turns the scores of one picture into predictions, best first; equal scores keep the order of the labels.
  *
- * @throws MeshError `MESH_EXECUTION_FAILED` when the model's output does not fit the labels.
+ * @throws MeshError `MESH_EXECUTION_FAILED` when the model's output does not fit the labels or holds a score that is no
+ * finite number.
  */
 export function classify(
   outputs: readonly Tensor[],
@@ -24,6 +25,13 @@ export function classify(
     throw new MeshError(
       'MESH_EXECUTION_FAILED',
       `Expected ${labels.length} scores, one a label, got ${scores.length}`,
+    );
+  }
+  const broken = scores.findIndex((score) => !Number.isFinite(score));
+  if (broken >= 0) {
+    throw new MeshError(
+      'MESH_EXECUTION_FAILED',
+      `Expected the model to give finite scores, got ${scores[broken]} for "${labels[broken]}"`,
     );
   }
   const activated = activate(scores, rule.activation);

@@ -62,6 +62,7 @@ export {
   FRESH_FOR_MS,
   LoadView,
 } from './load-view.ts';
+export { applyOrientation, type Orientation, readOrientation } from './orientation.ts';
 export type { Clock } from './ports/clock.ts';
 export type {
   CoordinatorSideLink,

@@ -105,8 +105,10 @@ function encode(header: unknown, raw: readonly Uint8Array[]): EncodedBody {
 }
 
 function split(body: Uint8Array, headerBytes: number | undefined): { json: unknown; payload: Uint8Array } {
-  const jsonBytes = headerBytes ?? body.byteLength;
-  if (!Number.isSafeInteger(jsonBytes) || jsonBytes < 2) {
+  if (headerBytes === undefined && body.byteLength === 0) {
+    throw new MeshError('MESH_BAD_REQUEST', 'Expected a JSON body, got an empty one');
+  }
+  if (headerBytes !== undefined && (!Number.isSafeInteger(headerBytes) || headerBytes < 2)) {
     throw new MeshError(
       'MESH_BAD_BINARY_BODY',
       `Expected the JSON header length to be a whole number from 2, got ${headerBytes}`,
@@ -118,6 +120,7 @@ function split(body: Uint8Array, headerBytes: number | undefined): { json: unkno
       `Expected a JSON header of at most ${LIMITS.maxHeaderBytes} bytes, got ${headerBytes}`,
     );
   }
+  const jsonBytes = headerBytes ?? body.byteLength;
   if (jsonBytes > body.byteLength) {
     throw new MeshError(
       'MESH_BAD_BINARY_BODY',

@@ -4,6 +4,9 @@ import { LIMITS } from './limits.ts';
 const finite = v.pipe(v.number(), v.finite());
 const unit = v.pipe(finite, v.minValue(0), v.maxValue(1));
 
+/** A tail at 1 is without end, so that nothing would ever be on time with certainty: the largest share that is used. */
+const MAX_SLO_TARGET = 0.9999;
+
 /**
  * The flat request `parameters` of DESIGN 4.1, as a caller may send them and as a manifest may set them as defaults.
  * Unknown parameters are kept out silently: other clients of the protocol send their own.
@@ -11,8 +14,13 @@ const unit = v.pipe(finite, v.minValue(0), v.maxValue(1));
 export const parametersSchema = v.object({
   /** Soft deadline in milliseconds, above 0. */
   slo_ms: v.optional(v.pipe(finite, v.gtValue(0), v.maxValue(LIMITS.maxSloMs))),
-  /** Share of requests that must meet the deadline, 0 to 1. */
-  slo_target: v.optional(v.pipe(finite, v.minValue(0), v.maxValue(0.9999))),
+  /** Share of requests that must meet the deadline, 0 to 1; above 0.9999 it counts as 0.9999. */
+  slo_target: v.optional(
+    v.pipe(
+      unit,
+      v.transform((share) => Math.min(share, MAX_SLO_TARGET)),
+    ),
+  ),
   /** Lowest accuracy that will do, 0 to 1. */
   min_accuracy: v.optional(unit),
   /** Restricts the choice to one model. */

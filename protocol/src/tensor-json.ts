@@ -1,4 +1,5 @@
 import { MeshError } from './errors.ts';
+import { LIMITS } from './limits.ts';
 import { DATATYPE_BYTES, type Datatype, elementCount, type Tensor } from './tensor.ts';
 
 type NumericDatatype = Exclude<Datatype, 'BOOL' | 'FP16' | 'BF16' | 'BYTES'>;
@@ -42,10 +43,14 @@ const INTEGER_RANGE: Partial<Record<Datatype, readonly [number, number]>> = {
   INT64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
 };
 
+/** Longest part of an element that a message repeats, in characters. */
+const MAX_SHOWN_LENGTH = 64;
+
 /**
- * Reads the `data` of a JSON tensor: flat or nested, row-major.
+ * Reads the `data` of a JSON tensor: flat or nested up to `LIMITS.maxRank` deep, row-major.
  *
- * @throws MeshError `MESH_BAD_TENSOR` when the number of elements, an element's type or its range does not fit.
+ * @throws MeshError `MESH_BAD_TENSOR` when the depth, the number of elements, an element's type or its range does not
+ * fit.
  */
 export function tensorFromJson(
   name: string,
@@ -61,7 +66,7 @@ export function tensorFromJson(
   }
   const expected = elementCount(shape);
   const values: unknown[] = [];
-  flatten(data, values, expected, name, shape);
+  flatten(data, 1, values, expected, name, shape);
   if (values.length !== expected) {
     throw new MeshError(
       'MESH_BAD_TENSOR',
@@ -84,6 +89,9 @@ export function tensorFromJson(
     if (range !== undefined && (!Number.isInteger(value) || value < range[0] || value > range[1])) {
       throw badElement(name, datatype, index, value);
     }
+    if (datatype === 'FP32' && !Number.isFinite(Math.fround(value))) {
+      throw badElement(name, datatype, index, value);
+    }
     WRITE[datatype](view, index * DATATYPE_BYTES[datatype], value);
   }
   return { name, datatype, shape, data: bytes };
@@ -92,7 +100,8 @@ export function tensorFromJson(
 /**
  * The `data` of a JSON tensor, flat. 64-bit integers beyond 2^53 lose precision, as JSON numbers do: ask for binary.
  *
- * @throws MeshError `MESH_BAD_TENSOR` for FP16 and BF16, which JSON cannot carry.
+ * @throws MeshError `MESH_BAD_TENSOR` for FP16 and BF16, `MESH_EXECUTION_FAILED` for an element that is no finite
+ * number: JSON cannot carry them.
  */
 export function tensorToJson(tensor: Tensor): unknown[] {
   const { name, datatype, data } = tensor;
@@ -107,19 +116,35 @@ export function tensorToJson(tensor: Tensor): unknown[] {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const size = DATATYPE_BYTES[datatype];
   const values = new Array<number>(data.byteLength / size);
-  for (let index = 0; index < values.length; index += 1) values[index] = READ[datatype](view, index * size);
+  for (let index = 0; index < values.length; index += 1) {
+    const value = READ[datatype](view, index * size);
+    if (!Number.isFinite(value)) {
+      throw new MeshError(
+        'MESH_EXECUTION_FAILED',
+        `Element ${index} of tensor "${name}" is ${value}, which JSON cannot carry; ask for "binary_data": true`,
+      );
+    }
+    values[index] = value;
+  }
   return values;
 }
 
 function flatten(
   data: readonly unknown[],
+  depth: number,
   into: unknown[],
   limit: number,
   name: string,
   shape: readonly number[],
 ): void {
+  if (depth > LIMITS.maxRank) {
+    throw new MeshError(
+      'MESH_BAD_TENSOR',
+      `Expected the data of tensor "${name}" to be nested at most ${LIMITS.maxRank} deep, got more`,
+    );
+  }
   for (const value of data) {
-    if (Array.isArray(value)) flatten(value, into, limit, name, shape);
+    if (Array.isArray(value)) flatten(value, depth + 1, into, limit, name, shape);
     else into.push(value);
     if (into.length > limit) {
       throw new MeshError(
@@ -133,8 +158,15 @@ function flatten(
 function badElement(name: string, datatype: Datatype, index: number, value: unknown): MeshError {
   return new MeshError(
     'MESH_BAD_TENSOR',
-    `Expected element ${index} of tensor "${name}" to be a ${datatype}, got ${JSON.stringify(value) ?? typeof value}`,
+    `Expected element ${index} of tensor "${name}" to be a ${datatype}, got ${describeElement(value)}`,
   );
+}
+
+/** An element for a message: short, whatever the caller sent, and without walking into it. */
+function describeElement(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return 'an object';
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length <= MAX_SHOWN_LENGTH ? text : `${text.slice(0, MAX_SHOWN_LENGTH)}…`;
 }
 
 function encodeStrings(name: string, values: readonly unknown[]): Uint8Array {

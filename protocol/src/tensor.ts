@@ -120,12 +120,21 @@ export function checkTensor(tensor: Tensor): void {
 }
 
 /**
- * Checks tensors against a model's signature: the same names, datatypes and ranks, every fixed dimension equal.
+ * Checks tensors against a model's signature: the same names, each once, the same datatypes and ranks, every fixed
+ * dimension equal.
  *
  * @throws MeshError `MESH_BAD_TENSOR`.
  */
 export function checkSignature(tensors: readonly Tensor[], signature: readonly TensorSignature[]): void {
+  const names = new Set<string>();
   for (const tensor of tensors) {
+    if (names.has(tensor.name)) {
+      throw new MeshError(
+        'MESH_BAD_TENSOR',
+        `Expected input "${tensor.name}" once, got it again; send each name once`,
+      );
+    }
+    names.add(tensor.name);
     if (!signature.some((entry) => entry.name === tensor.name)) {
       const known = signature.map((entry) => `"${entry.name}"`).join(', ');
       throw new MeshError('MESH_BAD_TENSOR', `Unknown input "${tensor.name}"; this task takes ${known}`);

@@ -76,8 +76,8 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
-  // fast-png is pure too: bytes in, pixels out.
-  { folder: 'core', internal: [PROTOCOL], external: ['fast-png'], node: false, bannedNames: WORLD },
+  // fast-png and its inflater fflate are pure too: bytes in, pixels out.
+  { folder: 'core', internal: [PROTOCOL], external: ['fast-png', 'fflate'], node: false, bannedNames: WORLD },
   {
     folder: 'coordinator',
     internal: [PROTOCOL, CORE],

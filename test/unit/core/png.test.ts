@@ -171,7 +171,7 @@ describe('a picture that would unpack to more than it says', () => {
   });
 
   test.each([
-    ['a second header', [grey, header({ width: 9_000, height: 9_000, depth: 8, colourType: GREY })]],
+    ['a second header', [grey, grey]],
     ['a chunk before its header', [chunk('gAMA', Buffer.alloc(4)), grey]],
     ['a header of another size', [chunk('IHDR', Buffer.alloc(14))]],
     ['a palette of more than 256 entries', [grey, chunk('PLTE', Buffer.alloc(771))]],

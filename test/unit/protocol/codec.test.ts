@@ -9,7 +9,10 @@ import {
   float32Tensor,
   float32Values,
   joinBody,
+  LIMITS,
   MeshError,
+  parametersSchema,
+  parseOrThrow,
   type Tensor,
   tensorFromJson,
   tensorToJson,
@@ -118,6 +121,16 @@ describe('inference request', () => {
     expect(codeOf(() => run(joinBody(encoded), encoded.headerBytes ?? 0))).toBe(code);
   });
 
+  test('says that an empty body should have been JSON', () => {
+    expect(() => decodeInferRequest(new Uint8Array(0))).toThrow(
+      expect.objectContaining({
+        code: 'MESH_BAD_REQUEST',
+        message: 'Expected a JSON body, got an empty one',
+      }),
+    );
+    expect(codeOf(() => decodeInferRequest(new Uint8Array(0), 10))).toBe('MESH_BAD_BINARY_BODY');
+  });
+
   test('refuses a shape whose bytes do not fit', () => {
     const body = new TextEncoder().encode(
       JSON.stringify({ inputs: [{ name: 'image', datatype: 'FP32', shape: [1, 3], data: [1, 2] }] }),
@@ -145,9 +158,48 @@ describe('tensor', () => {
     ['INT32', 1.5],
     ['FP32', 'one'],
     ['FP32', null],
+    ['FP32', 1e39],
+    ['FP32', -3.5e38],
   ] as const)('refuses %s %j', (datatype, value) => {
     expect(codeOf(() => tensorFromJson('x', datatype, [1], [value]))).toBe('MESH_BAD_TENSOR');
   });
+
+  test('takes the largest FP32, and as FP64 what is larger', () => {
+    const largest = 3.4028234663852886e38;
+    expect(tensorToJson(tensorFromJson('x', 'FP32', [1], [largest]))).toEqual([largest]);
+    expect(tensorToJson(tensorFromJson('x', 'FP64', [1], [1e39]))).toEqual([1e39]);
+  });
+
+  test('takes data as deep as a shape may be, and refuses any deeper', () => {
+    const nested = (depth: number) =>
+      JSON.parse(`${'['.repeat(depth)}7${']'.repeat(depth)}`) as readonly unknown[];
+    expect(tensorToJson(tensorFromJson('x', 'UINT8', [1], nested(LIMITS.maxRank)))).toEqual([7]);
+    for (const depth of [LIMITS.maxRank + 1, 200_000]) {
+      expect(codeOf(() => tensorFromJson('x', 'UINT8', [1], nested(depth)))).toBe('MESH_BAD_TENSOR');
+    }
+  });
+
+  test.each([
+    ['an object, however deep', JSON.parse(`${'{"a":'.repeat(200_000)}1${'}'.repeat(200_000)}`)],
+    ['a long text', 'x'.repeat(1_000_000)],
+  ])('tells in few words that it refuses %s', (_name, value) => {
+    expect(() => tensorFromJson('x', 'FP32', [1], [value])).toThrow(
+      expect.objectContaining({ code: 'MESH_BAD_TENSOR', message: expect.stringMatching(/^.{1,160}$/) }),
+    );
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'says that JSON cannot carry %d, and how to get it',
+    (value) => {
+      const tensor = float32Tensor('scores', [2], Float32Array.of(1, value));
+      expect(() => tensorToJson(tensor)).toThrow(
+        expect.objectContaining({
+          code: 'MESH_EXECUTION_FAILED',
+          message: expect.stringContaining('ask for "binary_data": true'),
+        }),
+      );
+    },
+  );
 
   test.each([
     ['an unknown name', { ...picture, name: 'picture' }],
@@ -158,5 +210,25 @@ describe('tensor', () => {
     const signature = [{ name: 'image', datatype: 'FP32' as const, shape: [-1, 2] }];
     expect(codeOf(() => checkSignature([picture], signature))).toBe('no error');
     expect(codeOf(() => checkSignature([tensor], signature))).toBe('MESH_BAD_TENSOR');
+  });
+
+  test('a signature refuses a name that is sent twice', () => {
+    const signature = [{ name: 'image', datatype: 'FP32' as const, shape: [-1, 2] }];
+    expect(codeOf(() => checkSignature([picture, picture], signature))).toBe('MESH_BAD_TENSOR');
+  });
+});
+
+describe('parameters', () => {
+  test.each([
+    [0, 0],
+    [0.99, 0.99],
+    [0.99995, 0.9999],
+    [1, 0.9999],
+  ])('a share of %d that must be on time counts as %d', (share, counted) => {
+    expect(parseOrThrow(parametersSchema, { slo_target: share })).toEqual({ slo_target: counted });
+  });
+
+  test.each([-0.01, 1.01, Number.NaN])('a share of %d that must be on time is refused', (share) => {
+    expect(codeOf(() => parseOrThrow(parametersSchema, { slo_target: share }))).toBe('MESH_BAD_REQUEST');
   });
 });

@@ -18,6 +18,16 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** What the system says of a path at which no file can be: it is the caller's path, not our disk, that is at fault. */
+const BAD_PATH_CODES: ReadonlySet<string> = new Set([
+  'ENOENT',
+  'EISDIR',
+  'ENOTDIR',
+  'ENAMETOOLONG',
+  'ELOOP',
+  'EINVAL',
+]);
+
 /** The files under `folder`. A path that leads out of it is a file that does not exist. */
 export function openAssetFolder(folder: string): AssetSource {
   const root = resolve(folder);
@@ -29,8 +39,7 @@ export function openAssetFolder(folder: string): AssetSource {
       try {
         return { bytes: await readFile(file), contentType };
       } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code === 'ENOENT' || code === 'EISDIR' || code === 'ENOTDIR') return undefined;
+        if (BAD_PATH_CODES.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
         throw error;
       }
     },

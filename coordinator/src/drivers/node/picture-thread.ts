@@ -27,9 +27,7 @@ interface Job {
  *
  * A picture whose signal aborts while it waits is never decoded; one that the thread already has is decoded in vain.
  */
-export function createPictureThread({
-  decodeWithinMs = 20_000,
-}: PictureThreadOptions = {}): PictureReader {
+export function createPictureThread({ decodeWithinMs = 20_000 }: PictureThreadOptions = {}): PictureReader {
   if (!(decodeWithinMs > 0)) {
     throw new RangeError(`Expected decodeWithinMs to be above 0, got ${decodeWithinMs}`);
   }
@@ -43,9 +41,9 @@ export function createPictureThread({
     started.unref();
     started.on('message', (reply: PictureReply) => {
       if (started !== thread) return;
-      finish((job) => {
-        if (reply.kind === 'tensor') job.resolve(reply.tensor);
-        else job.reject(MeshError.fromBody(reply.error));
+      finish(({ resolve, reject }) => {
+        if (reply.kind === 'tensor') resolve(reply.tensor);
+        else reject(MeshError.fromBody(reply.error));
       });
     });
     started.on('error', (cause) => {
@@ -65,11 +63,22 @@ export function createPictureThread({
     thread ??= start();
     const current = thread;
     const watchdog = setTimeout(() => {
-      lose(current, new MeshError('MESH_BAD_MEDIA', `The picture was not decoded within ${decodeWithinMs} ms`));
+      lose(
+        current,
+        new MeshError('MESH_BAD_MEDIA', `The picture was not decoded within ${decodeWithinMs} ms`),
+      );
       void current.terminate();
     }, decodeWithinMs);
     busy = { job, watchdog };
-    current.postMessage(job.task);
+    try {
+      current.postMessage(job.task);
+    } catch (cause) {
+      // Out of memory for the copy. Thrown from here, it would end the process or fail another picture's caller.
+      const error = new MeshError('MESH_INTERNAL', 'The picture could not be copied to its thread', {
+        cause,
+      });
+      finish(({ reject }) => reject(error));
+    }
   }
 
   /** Settles the picture that the thread has, if it has one, and goes on with the next. */
@@ -86,7 +95,7 @@ export function createPictureThread({
   function lose(lost: Worker, error: MeshError): void {
     if (lost !== thread) return;
     thread = undefined;
-    finish((job) => job.reject(error));
+    finish(({ reject }) => reject(error));
   }
 
   return {
@@ -114,7 +123,7 @@ export function createPictureThread({
     close: async () => {
       isClosed = true;
       const error = new MeshError('MESH_DRAINING', 'The mesh is shutting down');
-      for (const job of waiting) job.reject(error);
+      for (const { reject } of waiting) reject(error);
       waiting.clear();
       const stopped = thread;
       if (stopped !== undefined) lose(stopped, error);
