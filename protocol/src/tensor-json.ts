@@ -76,15 +76,33 @@ export function tensorFromJson(
   if (datatype === 'BYTES') return { name, datatype, shape, data: encodeStrings(name, values) };
 
   const bytes = new Uint8Array(expected * DATATYPE_BYTES[datatype]);
+  if (datatype === 'BOOL') writeBooleans(name, values, bytes);
+  else writeNumbers(name, datatype, values, bytes);
+  return { name, datatype, shape, data: bytes };
+}
+
+function writeBooleans(name: string, values: readonly unknown[], bytes: Uint8Array): void {
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index];
+    if (typeof value !== 'boolean' && value !== 0 && value !== 1)
+      throw badElement(name, 'BOOL', index, value);
+    bytes[index] = value ? 1 : 0;
+  }
+}
+
+/** A plain loop: a JSON tensor may have a million elements, and is read on the server's own thread. */
+function writeNumbers(
+  name: string,
+  datatype: NumericDatatype,
+  values: readonly unknown[],
+  bytes: Uint8Array<ArrayBuffer>,
+): void {
   const view = new DataView(bytes.buffer);
   const range = INTEGER_RANGE[datatype];
-  for (const [index, value] of values.entries()) {
-    if (datatype === 'BOOL') {
-      if (typeof value !== 'boolean' && value !== 0 && value !== 1)
-        throw badElement(name, datatype, index, value);
-      bytes[index] = value ? 1 : 0;
-      continue;
-    }
+  const size = DATATYPE_BYTES[datatype];
+  const write = WRITE[datatype];
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index];
     if (typeof value !== 'number' || !Number.isFinite(value)) throw badElement(name, datatype, index, value);
     if (range !== undefined && (!Number.isInteger(value) || value < range[0] || value > range[1])) {
       throw badElement(name, datatype, index, value);
@@ -92,9 +110,8 @@ export function tensorFromJson(
     if (datatype === 'FP32' && !Number.isFinite(Math.fround(value))) {
       throw badElement(name, datatype, index, value);
     }
-    WRITE[datatype](view, index * DATATYPE_BYTES[datatype], value);
+    write(view, index * size, value);
   }
-  return { name, datatype, shape, data: bytes };
 }
 
 /**
