@@ -7,20 +7,37 @@ import { publishedManifest, rewriteUrls } from './published-package.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PACKAGES = ['protocol', 'core', 'coordinator', 'worker', 'edge', 'gpu-pool', 'client-sdk', 'cli'];
-/** Beside the sources, the folders that a package hands out as they are. */
-const EXTRA_FOLDERS = ['bin'];
+/**
+ * What a package hands out as it is, besides what its sources become: folders of the repository by their name in the
+ * built package. Training and its data are for the repository only.
+ */
+const EXTRA_FOLDERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  cli: { bin: 'cli/bin', pages: 'web/dist', models: 'models' },
+};
+const LEFT_OUT = join(ROOT, 'models', 'train');
 
 function build(): void {
   // The compiler leaves the output of deleted sources behind, so every build starts from nothing.
   for (const folder of PACKAGES) rmSync(join(ROOT, folder, 'dist'), { recursive: true, force: true });
   compile();
+  buildPages();
   for (const folder of PACKAGES) finishPackage(folder);
 }
 
 function compile(): void {
   const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [compiler, '-b'], { cwd: ROOT, stdio: 'inherit' });
-  if (status !== 0) throw new Error(`Expected tsc -b to succeed, it ended with ${status}`);
+  run('tsc -b', [compiler, '-b', ...PACKAGES]);
+}
+
+function buildPages(): void {
+  const vite = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
+  run('vite build web', [vite, 'build', 'web', '--logLevel', 'warn']);
+}
+
+function run(name: string, command: readonly string[]): void {
+  // Standard output stays empty, so that a script that builds owns it.
+  const { status } = spawnSync(process.execPath, command, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`Expected ${name} to succeed, it ended with ${status}`);
 }
 
 function finishPackage(folder: string): void {
@@ -30,12 +47,14 @@ function finishPackage(folder: string): void {
     throw new Error(`Expected ${folder}/src/index.ts, found no such entry`);
 
   copyAssets(join(packageFolder, 'src'), target);
-  for (const extra of EXTRA_FOLDERS) {
-    const source = join(packageFolder, extra);
-    if (existsSync(source)) cpSync(source, join(target, extra), { recursive: true });
-  }
   for (const file of filesUnder(target)) {
     if (file.endsWith('.js')) rewriteFile(join(target, file));
+  }
+  for (const [name, source] of Object.entries(EXTRA_FOLDERS[folder] ?? {})) {
+    cpSync(join(ROOT, source), join(target, name), {
+      recursive: true,
+      filter: (path) => path !== LEFT_OUT,
+    });
   }
 
   const manifest = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8'));

@@ -71,7 +71,8 @@ function findPinnedNode() {
  */
 function handOver(nodePath) {
   const child = spawn(nodePath, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    stdio: 'inherit',
+    // The channel closes when this process ends, however; what serves until it is stopped then drains.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [REEXEC_MARK]: process.versions.node },
   });
 

@@ -32,17 +32,18 @@ export function startChildWorker(options: {
 /**
  * Starts `nearfar up` on a free port and gives its address once it serves; its problems go to standard error.
  *
- * @throws Error when it ends or stays silent before it serves.
+ * @throws Error when it ends or stays silent before it serves, and the signal's reason when that aborts before.
  */
 export async function startChildMesh(options: {
   readonly stateDirectory: string;
   readonly poolWorkers: number;
+  readonly signal: AbortSignal;
 }): Promise<ChildProgram & { readonly url: string }> {
-  const { stateDirectory, poolWorkers } = options;
+  const { stateDirectory, poolWorkers, signal } = options;
   const places = ['--port', '0', '--state', stateDirectory, '--pool-workers', String(poolWorkers)];
   const child = start(['up', ...places, '--quiet'], {}, 'pipe');
   try {
-    return { ...child, url: await printedUrl(child.process) };
+    return { ...child, url: await printedUrl(child.process, signal) };
   } catch (error) {
     await child.stop();
     throw error;
@@ -56,7 +57,8 @@ function start(
 ): ChildProgram {
   const child = spawn(process.execPath, [launcher(), ...args], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', stdout, 'inherit'],
+    // It drains when the channel closes, so that it does not outlive this process even when that is killed.
+    stdio: ['ignore', stdout, 'inherit', 'ipc'],
   });
   const ended = once(child, 'exit').then(() => undefined);
   return {
@@ -73,7 +75,7 @@ function start(
 }
 
 /** The first address that a mesh prints; what follows is read and thrown away, so that it never blocks. */
-async function printedUrl(child: ChildProcess): Promise<string> {
+async function printedUrl(child: ChildProcess, signal: AbortSignal): Promise<string> {
   const { stdout } = child;
   if (stdout === null) throw new Error('Expected the mesh to have a standard output');
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -84,9 +86,13 @@ async function printedUrl(child: ChildProcess): Promise<string> {
   child.once('exit', (code) => reject(new Error(`The mesh ended with exit code ${code} before it served`)));
   const late = new Error(`The mesh did not serve within ${START_WITHIN_MS / 1_000} s`);
   const timer = setTimeout(() => reject(late), START_WITHIN_MS);
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
   try {
     return await promise;
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
   }
 }

@@ -1,7 +1,7 @@
 import { createToken } from '@nearfar/coordinator';
-import { loadSecret } from '@nearfar/coordinator/node';
 import { errorBodySchema, MeshError } from '@nearfar/protocol';
 import { safeParse } from 'valibot';
+import { readSecret } from './local-secret.ts';
 
 /** How a command reaches a mesh. */
 export interface MeshAddress {
@@ -13,17 +13,22 @@ export interface MeshAddress {
 const TIMEOUT_MS = 60_000;
 const TOKEN_SECONDS = 600;
 
-/** Calls the mesh; an error body becomes a `MeshError`, no answer becomes `MESH_NETWORK`. */
+/**
+ * Calls the mesh; an error body becomes a `MeshError`, no answer becomes `MESH_NETWORK`, an answer that no mesh gives
+ * `MESH_INTERNAL`.
+ */
 export async function callMesh(address: MeshAddress, path: string, init: RequestInit = {}): Promise<unknown> {
   const headers = new Headers(init.headers);
   headers.set('Authorization', `Bearer ${address.token || (await localToken(address.state))}`);
   let response: Response;
+  let text: string;
   try {
     response = await fetch(new URL(path, address.url), {
       ...init,
       headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    text = await response.text();
   } catch (cause) {
     throw new MeshError(
       'MESH_NETWORK',
@@ -31,7 +36,7 @@ export async function callMesh(address: MeshAddress, path: string, init: Request
       { cause },
     );
   }
-  const body: unknown = await response.json();
+  const body = parseJson(text, response, address.url);
   if (response.ok) return body;
   const error = safeParse(errorBodySchema, body);
   throw error.success
@@ -39,8 +44,21 @@ export async function callMesh(address: MeshAddress, path: string, init: Request
     : new MeshError('MESH_INTERNAL', `The mesh answered ${response.status} without an error body`);
 }
 
+function parseJson(text: string, { status, headers }: Response, url: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const found = headers.get('Content-Type') ?? 'no content type';
+    throw new MeshError(
+      'MESH_INTERNAL',
+      `Expected JSON from ${url}, got HTTP ${status} with ${found}: it does not look like a mesh; check --url`,
+      { cause },
+    );
+  }
+}
+
 /** A short-lived token made with the secret in the state folder. */
 async function localToken(stateDirectory: string): Promise<string> {
-  const secret = await loadSecret(stateDirectory);
+  const secret = await readSecret(stateDirectory);
   return await createToken(secret, { role: 'admin', subject: 'cli', expiresInSeconds: TOKEN_SECONDS });
 }

@@ -23,6 +23,32 @@ export function parseAmount(text: string): number {
   return value;
 }
 
+/** A number above 0. */
+export function parseAboveZero(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0)
+    throw new InvalidArgumentError(`Expected a number above 0, got "${text}".`);
+  return value;
+}
+
+/** The address of a mesh. */
+export function parseMeshUrl(text: string): string {
+  return urlWith(['http:', 'https:'], text);
+}
+
+/** The address of a mesh as a worker may name it. */
+export function parseJoinUrl(text: string): string {
+  return urlWith(['http:', 'https:', 'ws:', 'wss:'], text);
+}
+
+/** One more origin, as browsers write it: scheme, host and port, with nothing behind. */
+export function parseOrigin(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (!URL.canParse(text) || new URL(text).origin !== text) {
+    throw new InvalidArgumentError(`Expected an origin such as https://shop.example, got "${text}".`);
+  }
+  return [...(before ?? []), text];
+}
+
 /** A share from 0 to 1. */
 export function parseUnit(text: string): number {
   const value = Number(text);
@@ -37,4 +63,12 @@ function wholeNumber(text: string, least: number, most: number): number {
     throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}, got "${text}".`);
   }
   return value;
+}
+
+function urlWith(protocols: readonly string[], text: string): string {
+  if (!URL.canParse(text) || !protocols.includes(new URL(text).protocol)) {
+    const expected = protocols.map((protocol) => `${protocol}//`).join(', ');
+    throw new InvalidArgumentError(`Expected a URL that starts with ${expected}, got "${text}".`);
+  }
+  return text;
 }

@@ -1,5 +1,16 @@
 import { Command, Option } from 'commander';
-import { parseAmount, parseCount, parsePort, parsePositive, parseUnit } from './options.ts';
+import {
+  parseAboveZero,
+  parseAmount,
+  parseCount,
+  parseJoinUrl,
+  parseMeshUrl,
+  parseOrigin,
+  parsePort,
+  parsePositive,
+  parseUnit,
+} from './options.ts';
+import { version } from './places.ts';
 
 /**
  * The whole command line. Every command throws what went wrong; `run` turns that into an exit code. A command's code is
@@ -8,6 +19,7 @@ import { parseAmount, parseCount, parsePort, parsePositive, parseUnit } from './
 export function createProgram(): Command {
   const program = new Command('nearfar')
     .description('A serving mesh for inference: every request runs where it is cheapest and still on time.')
+    .version(version())
     .exitOverride()
     .showHelpAfterError();
 
@@ -23,6 +35,11 @@ export function createProgram(): Command {
     .option('--pool-workers <count>', 'local pool worker processes', parseCount, 1)
     .option('--edge-slots <count>', 'batches that the edge runs at the same time', parsePositive)
     .option('--prices <file>', 'price book to use instead of the built-in one')
+    .option(
+      '--allow-origin <origin...>',
+      'origins whose pages may call (default: any; none with --no-auth)',
+      parseOrigin,
+    )
     .option('--no-auth', 'answer callers without a token (workers always need one)')
     .option('--quiet', 'log only problems')
     .action(async (options) => (await import('./commands/up.ts')).up(options));
@@ -30,7 +47,7 @@ export function createProgram(): Command {
   program
     .command('worker')
     .description('join a mesh as a pool worker')
-    .requiredOption('--join <url>', 'the mesh, for example http://127.0.0.1:8787')
+    .requiredOption('--join <url>', 'the mesh, for example http://127.0.0.1:8787', parseJoinUrl)
     .addOption(
       new Option('--token <token>', 'worker token (nearfar token create --role worker)').env('NEARFAR_TOKEN'),
     )
@@ -50,7 +67,7 @@ export function createProgram(): Command {
     .description('ask the mesh about one file')
     .argument('<task>')
     .requiredOption('--file <file>', 'a picture (.png, .jpg), or JSON with inputs')
-    .option('--slo-ms <ms>', 'soft deadline in milliseconds', parseAmount)
+    .option('--slo-ms <ms>', 'soft deadline in milliseconds', parseAboveZero)
     .option('--min-accuracy <share>', 'lowest accuracy that will do, 0 to 1', parseUnit)
     .option('--max-cost-usd <usd>', 'bound on the cost of this request', parseAmount)
     .addOption(
@@ -109,7 +126,10 @@ function stateOption(): Option {
 }
 
 function urlOption(): Option {
-  return new Option('--url <url>', 'the mesh').env('NEARFAR_URL').default('http://127.0.0.1:8787');
+  return new Option('--url <url>', 'the mesh')
+    .env('NEARFAR_URL')
+    .default('http://127.0.0.1:8787')
+    .argParser(parseMeshUrl);
 }
 
 function tokenOption(): Option {

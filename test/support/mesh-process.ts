@@ -13,6 +13,8 @@ export interface WorkerLine {
   readonly workerId: string;
   readonly tier: 'edge' | 'pool';
   readonly state: string;
+  /** Requests that the mesh has handed to it and that it has not answered. */
+  readonly inFlight: number;
   readonly replicas: readonly { readonly variant: string; readonly state: string }[];
 }
 

@@ -131,7 +131,13 @@ async function getJson(path: string, token: string | undefined): Promise<unknown
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (cause) {
-    throw new MeshError('MESH_NETWORK', 'The mesh does not answer', { cause });
+    throw new MeshError(
+      'MESH_NETWORK',
+      `Nothing came from ${location.origin}: is "nearfar up" still running?`,
+      {
+        cause,
+      },
+    );
   }
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body;

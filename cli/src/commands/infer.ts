@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { MeshError } from '@nearfar/protocol';
+import { usageError } from '../exit-error.ts';
 import { callMesh, type MeshAddress } from '../mesh-client.ts';
 import { formatTable } from '../table.ts';
 
@@ -17,7 +19,6 @@ const MEDIA_TYPES: Readonly<Record<string, string>> = {
   '.png': 'image/png',
   '.jpg': 'image/jpeg',
   '.jpeg': 'image/jpeg',
-  '.wav': 'audio/wav',
   '.json': 'application/json',
 };
 
@@ -45,8 +46,14 @@ interface Explanation {
 export async function infer(task: string, options: InferOptions): Promise<void> {
   const mediaType = MEDIA_TYPES[extname(options.file).toLowerCase()];
   if (mediaType === undefined) {
-    throw new Error(
+    throw usageError(
       `Expected --file to end in ${Object.keys(MEDIA_TYPES).join(', ')}; got "${options.file}"`,
+    );
+  }
+  if (options.privacy === 'local_only') {
+    throw new MeshError(
+      'MESH_NO_FEASIBLE_PLACEMENT',
+      'Only a page can answer local_only: this command would have to send the file. Use --privacy no_pool or the SDK',
     );
   }
   const query = new URLSearchParams();

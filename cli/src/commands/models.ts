@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { taskInfo } from '@nearfar/coordinator';
 import { openRegistry } from '@nearfar/coordinator/node';
 import {
@@ -8,6 +7,7 @@ import {
   type TaskInfo,
   type VariantSpec,
 } from '@nearfar/protocol';
+import { hasSecret } from '../local-secret.ts';
 import { callMesh, type MeshAddress } from '../mesh-client.ts';
 import { formatTable } from '../table.ts';
 
@@ -49,7 +49,7 @@ async function listTasks(options: ModelsOptions): Promise<TaskInfo[]> {
       'list of models',
     ).models;
   } catch (error) {
-    if (!(error instanceof MeshError) || error.code !== 'MESH_NETWORK' || !existsSync(options.state))
+    if (!(error instanceof MeshError) || error.code !== 'MESH_NETWORK' || !hasSecret(options.state))
       throw error;
     process.stderr.write(`No mesh answers at ${options.url}; reading ${options.state}\n`);
     const registry = openRegistry(options.state);

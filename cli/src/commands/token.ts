@@ -1,5 +1,5 @@
 import { createToken } from '@nearfar/coordinator';
-import { loadSecret } from '@nearfar/coordinator/node';
+import { readSecret } from '../local-secret.ts';
 
 interface TokenOptions {
   readonly role: 'client' | 'worker' | 'admin';
@@ -11,7 +11,7 @@ interface TokenOptions {
 
 /** `nearfar token create`: prints a token signed with the mesh's secret. */
 export async function createTokenCommand(options: TokenOptions): Promise<void> {
-  const secret = await loadSecret(options.state);
+  const secret = await readSecret(options.state);
   const expiresInSeconds = options.expiresIn * 3600;
   const token = await createToken(secret, { role: options.role, subject: options.subject, expiresInSeconds });
   const text = options.json

@@ -13,6 +13,7 @@ interface UpOptions {
   readonly poolWorkers: number;
   readonly edgeSlots?: number;
   readonly prices?: string;
+  readonly allowOrigin?: readonly string[];
   readonly auth: boolean;
   readonly quiet?: boolean;
 }
@@ -34,9 +35,11 @@ export async function up(options: UpOptions): Promise<void> {
     isAuthRequired: options.auth,
     log,
     ...(assetsDirectory !== undefined && { assetsDirectory }),
+    ...(options.allowOrigin !== undefined && { allowedOrigins: options.allowOrigin }),
     ...(options.edgeSlots !== undefined && { edgeSlots: options.edgeSlots }),
     ...(options.prices !== undefined && { pricesFile: options.prices }),
   });
+  const url = localUrl(edge.url);
   const stopping = stopSignal();
   let isStopping = false;
   const token = (role: 'client' | 'worker' | 'admin', subject: string) =>
@@ -45,7 +48,7 @@ export async function up(options: UpOptions): Promise<void> {
   const workers = Array.from({ length: options.poolWorkers }, (_, index) => {
     const id = `local-pool-${index + 1}`;
     const child = startChildWorker({
-      join: edge.url,
+      join: url,
       token: workerToken,
       id,
       isQuiet: options.quiet ?? false,
@@ -60,7 +63,7 @@ export async function up(options: UpOptions): Promise<void> {
   const end = await Promise.race([whenServing(edge), stopping]);
   if (end === undefined) {
     const tokens = { admin: await token('admin', 'developer'), client: await token('client', 'developer') };
-    process.stdout.write(welcome(edge.url, tokens, options.auth));
+    process.stdout.write(welcome(url, tokens, options.auth));
   }
   const signal = await stopping;
   isStopping = true;
@@ -77,6 +80,13 @@ async function listen(options: EdgeOptions): Promise<Edge> {
     const message = `Port ${options.port} is taken: stop what listens there, or choose another with --port or PORT`;
     throw new Error(message, { cause });
   }
+}
+
+/** The mesh as this machine reaches it: an address that stands for every interface is none to call. */
+function localUrl(listening: string): string {
+  const url = new URL(listening);
+  if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = '127.0.0.1';
+  return url.origin;
 }
 
 /** Resolves as soon as a variant serves, so that what is printed then works. */

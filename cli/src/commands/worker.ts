@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { startPoolWorker } from '@nearfar/gpu-pool';
+import { usageError } from '../exit-error.ts';
 import { logProblems, logToStandardError } from '../log.ts';
 import { stopSignal } from '../stop-signal.ts';
 
@@ -16,7 +17,7 @@ interface WorkerOptions {
 /** `nearfar worker`: serves a mesh until it is told to stop, then drains. */
 export async function worker(options: WorkerOptions): Promise<void> {
   if (options.token === undefined || options.token === '') {
-    throw new Error('needs --token or NEARFAR_TOKEN; make one with "nearfar token create --role worker"');
+    throw usageError('needs --token or NEARFAR_TOKEN; make one with "nearfar token create --role worker"');
   }
   const log = options.quiet ? logProblems : logToStandardError;
   const pool = await startPoolWorker({

@@ -1,8 +1,8 @@
 import { float32Values } from '@nearfar/protocol';
-import type { Driver } from '@nearfar/web';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { CHROMIUM_FLAGS, findChromium } from '#find-chromium';
 import type { Call, CallerKind, CallResult } from './calls.ts';
+import type { PageDriver } from './page-driver.ts';
 
 /** Round trip between the far pages and the mesh, in milliseconds. */
 export const FAR_ROUND_TRIP_MS = 150;
@@ -39,7 +39,7 @@ export const LOCAL_PAGE_KIND: CallerKind = {
 
 /** What the bare page puts into its global scope. */
 interface DriverPage {
-  readonly nearfarDriver: Driver;
+  readonly nearfarDriver: PageDriver;
 }
 
 /** A page with the SDK in a real browser. */
@@ -57,7 +57,13 @@ export async function startBrowser(): Promise<Browser> {
   if (executablePath === undefined) {
     throw new Error('needs Chromium and found none; install it or set NEARFAR_CHROMIUM to its path');
   }
-  return await chromium.launch({ executablePath, args: [...CHROMIUM_FLAGS] });
+  return await chromium.launch({
+    executablePath,
+    args: [...CHROMIUM_FLAGS],
+    // Playwright would end this process with the browser, and leave the mesh and its folder behind.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+  });
 }
 
 /** Opens the SDK's bare page and prepares every task on its device. */

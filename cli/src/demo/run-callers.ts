@@ -19,6 +19,8 @@ export interface Stage extends MeshReader {
   readonly farPage: CallingPage;
   readonly localPage: CallingPage;
   readonly nearPage: CallingPage;
+  /** Ends the calling before its time. */
+  readonly signal: AbortSignal;
 }
 
 /** Milliseconds between two HTTP calls. */
@@ -35,7 +37,10 @@ const BURST_IN_DEADLINES = 0.6;
 const BURST_ROWS = 8;
 const MOST_IN_BURST = 100;
 
-/** Lets every caller call at its own pace: open loop, nobody waits for the other. */
+/**
+ * Lets every caller call at its own pace: open loop, nobody waits for the other. Rejects when the stage's signal
+ * aborts.
+ */
 export async function runCallers(stage: Stage): Promise<CallResult[]> {
   const { models } = parseOrThrow(
     modelsResponseSchema,
@@ -50,7 +55,7 @@ export async function runCallers(stage: Stage): Promise<CallResult[]> {
   const overHttp = (call: Call) => callOverHttp(stage.url, stage.token, call);
   /** Starts `act` each `gapMs`, first `phase` of a gap (0 to 1) after the start: callers do not move in step. */
   const every = <Result>(gapMs: number, phase: number, act: (turn: number) => Promise<Result>) =>
-    repeat(gapMs, startsAt + phase * gapMs, endsAt, act);
+    repeat(gapMs, startsAt + phase * gapMs, endsAt, stage.signal, act);
   const started = await Promise.all([
     every(HTTP_GAP_MS, 0, (turn) => overHttp(next(HTTP_KINDS[turn % HTTP_KINDS.length] ?? BURST_KIND))),
     every(BURST_EVERY_MS, 1 / 4, () =>
@@ -112,11 +117,12 @@ async function repeat<Result>(
   gapMs: number,
   startsAt: number,
   endsAt: number,
+  signal: AbortSignal,
   act: (turn: number) => Promise<Result>,
 ): Promise<Result[]> {
   const started: Promise<Result>[] = [];
   for (let dueAt = startsAt; dueAt < endsAt; dueAt += gapMs) {
-    await sleep(Math.max(0, dueAt - performance.now()));
+    await sleep(Math.max(0, dueAt - performance.now()), undefined, { signal });
     started.push(act(started.length));
   }
   return await Promise.all(started);

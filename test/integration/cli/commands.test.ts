@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -20,6 +23,25 @@ beforeAll(async () => {
 afterAll(async () => {
   await mesh?.close();
 });
+
+/** A server that gives everyone the same answer and counts how often it was asked. */
+async function answering(status: number, type: string, body: string) {
+  let asked = 0;
+  const server = createServer((_request, response) => {
+    asked += 1;
+    response.writeHead(status, { 'Content-Type': type }).end(body);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, asked: () => asked, close: () => server.close() };
+}
+
+/** The last characters of a signature hold unused bits, so that another one there may say the same. */
+function withOtherSignature(token: string): string {
+  const middle = token.lastIndexOf('.') + 20;
+  const other = token[middle] === 'A' ? 'B' : 'A';
+  return `${token.slice(0, middle)}${other}${token.slice(middle + 1)}`;
+}
 
 describe('infer', () => {
   test('prints the answer, and where it ran', async () => {
@@ -66,16 +88,40 @@ describe('infer', () => {
     expect(stderr).toContain('"max_cost_usd"');
   });
 
+  test('local_only is refused before anything is sent', async () => {
+    const server = await answering(200, 'application/json', '{}');
+    const args = ['infer', 'digits', '--file', samplePath('digits', 'seven'), '--privacy', 'local_only'];
+    const { code, stderr } = await runNearfar([...args, '--url', server.url, '--token', 'any']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('MESH_NO_FEASIBLE_PLACEMENT');
+    expect(server.asked()).toBe(0);
+    server.close();
+  });
+
+  test('a server that is no mesh is called so', async () => {
+    const server = await answering(404, 'text/html', '<!doctype html>');
+    const args = ['infer', 'digits', '--file', samplePath('digits', 'seven'), '--url', server.url];
+    const { code, stderr } = await runNearfar([...args, '--token', 'any']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('got HTTP 404 with text/html: it does not look like a mesh');
+    server.close();
+  });
+
   test.each([
     [['infer', 'digits', '--file', 'nothing.png'], 1, 'nothing.png'],
-    [['infer', 'digits', '--file', 'notes.txt'], 1, '.png'],
+    [['infer', 'digits', '--file', 'notes.txt'], 2, '.png'],
+    [['infer', 'digits', '--file', 'speech.wav'], 2, '.png'],
     [['infer', 'nothing', '--file', samplePath('digits', 'seven')], 1, 'MESH_UNKNOWN_TASK'],
     [['infer', 'digits', '--file', samplePath('digits', 'seven'), '--slo-ms', 'soon'], 2, '"soon"'],
+    [['infer', 'digits', '--file', samplePath('digits', 'seven'), '--slo-ms', '0'], 2, '"0"'],
     [['infer', 'digits'], 2, '--file'],
+    [['models', '--url', 'mesh.example'], 2, '"mesh.example"'],
+    [['worker', '--join', 'ftp://mesh.example', '--token', 'any'], 2, '"ftp://mesh.example"'],
+    [['up', '--allow-origin', 'https://shop.example/'], 2, '"https://shop.example/"'],
     [['fly'], 2, 'fly'],
   ])('%j ends with %i', async (args, expected, mentioned) => {
     const { code, stdout, stderr } = await runNearfar(args[0] === 'infer' ? [...args, ...place] : args);
-    expect(code).toBe(expected);
+    expect(code, stderr).toBe(expected);
     expect(stdout).toBe('');
     expect(stderr).toContain(mentioned);
     expect(stderr).not.toMatch(/^\s+at /m);
@@ -122,13 +168,36 @@ describe('token', () => {
     const asWorker = await fetch(`${mesh.url}/v1/workers`, { headers: { Authorization: `Bearer ${token}` } });
     expect(asWorker.status).toBe(200);
     const changed = await fetch(`${mesh.url}/v1/workers`, {
-      headers: { Authorization: `Bearer ${token.slice(0, -2)}aa` },
+      headers: { Authorization: `Bearer ${withOtherSignature(token)}` },
     });
     expect(changed.status).toBe(401);
   });
 
   test('a missing role is wrong usage', async () => {
     expect((await runNearfar(['token', 'create'])).code).toBe(2);
+  });
+});
+
+describe('a folder in which no mesh ran', () => {
+  const nowhere = () => join(mesh.stateDirectory, 'nowhere');
+  const nobody = ['--url', 'http://127.0.0.1:9'];
+
+  test.each([
+    ['infer', () => ['infer', 'digits', '--file', samplePath('digits', 'seven'), ...nobody]],
+    ['models', () => ['models', ...nobody]],
+    ['token create', () => ['token', 'create', '--role', 'client']],
+  ])('%s says that it holds no secret, and makes none', async (_name, args) => {
+    const { code, stdout, stderr } = await runNearfar([...args(), '--state', nowhere()]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(`No secret in "${nowhere()}": run this where "nearfar up" ran`);
+    expect(existsSync(nowhere())).toBe(false);
+  });
+
+  test('models does not take it for a mesh without tasks, even with a token', async () => {
+    const state = ['--state', tmpdir(), '--token', 'any'];
+    const { code, stdout, stderr } = await runNearfar(['models', '--json', ...nobody, ...state]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('No mesh answers');
   });
 });
 
@@ -154,6 +223,32 @@ describe('up', () => {
   });
 });
 
+describe('up for other machines and other pages', () => {
+  let open: MeshProcess;
+
+  beforeAll(async () => {
+    const origins = ['--allow-origin', 'https://shop.example', 'https://news.example'];
+    open = await startMeshProcess(['--pool-workers', '0', '--host', '0.0.0.0', ...origins]);
+  });
+
+  afterAll(async () => {
+    await open?.close();
+  });
+
+  test('prints an address of this machine where it listens on every interface', () => {
+    expect(/https?:\S+/.exec(open.printed())?.[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  });
+
+  test.each([
+    ['https://shop.example', 'https://shop.example'],
+    ['https://news.example', 'https://news.example'],
+    ['https://other.example', null],
+  ])('pages of %s are allowed as %s', async (origin, allowed) => {
+    const response = await fetch(`${open.url}/v2/health/live`, { headers: { Origin: origin } });
+    expect(response.headers.get('Access-Control-Allow-Origin')).toBe(allowed);
+  });
+});
+
 describe('worker', () => {
   test('a wrong token ends it with 1 and the reason', async () => {
     const { code, stderr } = await runNearfar(['worker', '--join', mesh.url, '--device', 'cpu'], {
@@ -165,12 +260,18 @@ describe('worker', () => {
 
   test('no token at all is said before anything starts', async () => {
     const { code, stderr } = await runNearfar(['worker', '--join', mesh.url], { NEARFAR_TOKEN: '' });
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain('nearfar token create --role worker');
   });
 });
 
 describe('help', () => {
+  test('--version prints the version of the package', async () => {
+    const { code, stdout } = await runNearfar(['--version']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
   test.each(['up', 'demo', 'infer', 'models', 'worker', 'token'])(
     '%s --help tells of its options',
     async (name) => {

@@ -1,4 +1,4 @@
-import { createApi } from '../api.ts';
+import { createApi, type DecisionSummary } from '../api.ts';
 import { byId } from '../dom.ts';
 import { formatTime } from '../format.ts';
 import { showNotice } from '../notice.ts';
@@ -12,6 +12,8 @@ import { showWorkers } from './workers.ts';
 
 const REFRESH_EVERY_MS = 2_000;
 const DECISIONS_SHOWN = 30;
+/** Pages ask for advice often: more is read than shown, so that answers are among it. */
+const DECISIONS_READ = 200;
 
 const api = createApi(takeToken());
 const notice = byId('notice', HTMLElement);
@@ -19,8 +21,21 @@ const live = byId('live', HTMLElement);
 const figures = byId('figures', HTMLElement);
 const workersList = byId('workers', HTMLElement);
 const decisionsList = byId('decisions', HTMLElement);
+const advice = byId('advice', HTMLInputElement);
 const tasksList = byId('tasks', HTMLElement);
 const dialog = byId('explanation', HTMLDialogElement);
+
+let newest: readonly DecisionSummary[] = [];
+
+/** Whether a page only asked where to run and was told: it reports what came of it under a decision of its own. */
+function isAdvice({ source, choice }: DecisionSummary): boolean {
+  return source === 'placement' && choice.kind !== 'refused';
+}
+
+function showNewest(): void {
+  const shown = newest.filter((decision) => advice.checked || !isAdvice(decision)).slice(0, DECISIONS_SHOWN);
+  showDecisions(decisionsList, shown, (id) => void openDecision(dialog, api, id));
+}
 
 async function refresh(): Promise<void> {
   try {
@@ -28,11 +43,16 @@ async function refresh(): Promise<void> {
       api.workers(),
       api.models(),
       api.profiles(),
-      api.decisions(DECISIONS_SHOWN),
+      api.decisions(DECISIONS_READ),
     ]);
-    showFigures(figures, workers, decisions);
+    newest = decisions;
+    showNewest();
+    showFigures(
+      figures,
+      workers,
+      decisions.filter((decision) => !isAdvice(decision)).slice(0, DECISIONS_SHOWN),
+    );
     showWorkers(workersList, workers);
-    showDecisions(decisionsList, decisions, (id) => void openDecision(dialog, api, id));
     showTasks(tasksList, models, profiles);
     showNotice(notice, undefined);
     setLive('live', 'Live');
@@ -49,4 +69,5 @@ function setLive(state: 'live' | 'paused' | 'lost', text: string): void {
   live.textContent = text;
 }
 
+advice.addEventListener('change', showNewest);
 poll(refresh, REFRESH_EVERY_MS, () => setLive('paused', 'Paused'));

@@ -47,9 +47,7 @@ export function createDevicePanel(parent: Element, mesh: Mesh, onReady: () => vo
         onReady();
       } catch (error) {
         if (running !== controller) return;
-        state.textContent = controller.signal.aborted
-          ? 'Stopped. Answers come from the edge or the pool.'
-          : `${describeError(error)}. Answers come from the edge or the pool.`;
+        state.textContent = controller.signal.aborted ? `Stopped. ${ELSEWHERE}` : describeError(error);
       } finally {
         if (running === controller) preparing.hidden = true;
         refresh();
@@ -58,10 +56,15 @@ export function createDevicePanel(parent: Element, mesh: Mesh, onReady: () => vo
   };
 }
 
+const ELSEWHERE = 'Answers come from the edge or the pool.';
+
+/** Only a device that is unfit leaves the rest of the mesh; without mesh or token there is no answer anywhere. */
 function describeError(error: unknown): string {
   if (!(error instanceof MeshError)) return String(error);
+  if (error.code !== 'MESH_DEVICE_UNAVAILABLE') return error.message;
   const reasons = error.details?.reasons;
-  return Array.isArray(reasons) ? `${error.message} (${reasons.join('; ')})` : error.message;
+  const why = Array.isArray(reasons) ? ` (${reasons.join('; ')})` : '';
+  return `${error.message}${why}. ${ELSEWHERE}`;
 }
 
 const PHASES: Readonly<Record<PrepareProgress['phase'], string>> = {

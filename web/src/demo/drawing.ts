@@ -52,8 +52,9 @@ export function createDrawing(
   });
   canvas.addEventListener('pointermove', (event) => {
     if (event.pointerId !== pointer) return;
-    // A browser hands over one event a frame; fast strokes have corners without those between.
-    const between = event.getCoalescedEvents();
+    // A browser hands over one event a frame; fast strokes have corners without those between, which only pages of
+    // secure origins get (https://www.w3.org/TR/pointerevents3/#pointerevent-interface).
+    const between: readonly PointerEvent[] = event.getCoalescedEvents?.() ?? [];
     for (const step of between.length > 0 ? between : [event]) context.lineTo(...position(step));
     context.stroke();
   });

@@ -9,7 +9,7 @@ import { localExplanation, refusedDecisionId, showAnswer, showGlance, showRefusa
 import { createDemandControls, showTaskChoice } from './demands.ts';
 import { createDevicePanel } from './device-panel.ts';
 import { createDrawing } from './drawing.ts';
-import { acceptPictures } from './pictures.ts';
+import { acceptFiles } from './pictures.ts';
 
 /** A second stroke within this time belongs to the same drawing. */
 const ASK_AFTER_MS = 350;
@@ -67,6 +67,7 @@ async function start(): Promise<void> {
         signal: controller.signal,
       });
       if (asking !== controller) return;
+      showNotice(notice, undefined);
       showAnswer(answerPanel, answer, demands);
       showGlance(glance, answer);
       const why = localExplanation(answer, demands);
@@ -74,12 +75,25 @@ async function start(): Promise<void> {
       else await showKeptDecision(answer.placement.decisionId, controller);
     } catch (error) {
       if (asking !== controller) return;
-      showRefusal(answerPanel, error);
-      fill(glance, element('span', { class: 'bad' }, 'No answer, see below'));
-      await showKeptDecision(refusedDecisionId(error), controller);
+      if (isAboutMesh(error)) showNoMesh(error);
+      else {
+        showNotice(notice, undefined);
+        showRefusal(answerPanel, error);
+        fill(glance, element('span', { class: 'bad' }, 'No answer, see below'));
+        await showKeptDecision(refusedDecisionId(error), controller);
+      }
     }
     if (asking !== controller) return;
     answerPanel.classList.remove('is-stale');
+  };
+
+  /** The notice says what is wrong with the mesh or the token, and takes another token. */
+  const showNoMesh = (error: unknown) => {
+    showNotice(notice, error);
+    notice.scrollIntoView({ block: 'nearest' });
+    fill(glance, element('span', { class: 'bad' }, 'No answer, see above'));
+    fill(answerPanel, element('p', { class: 'bad' }, 'No answer: see the notice at the top'));
+    fill(whyPanel, element('p', { class: 'empty' }, EMPTY_WHY));
   };
 
   /** Explains a decision that the mesh made, as long as `current` is the newest request. */
@@ -108,17 +122,20 @@ async function start(): Promise<void> {
     paperHint.hidden = content !== undefined;
     canvas.setAttribute('aria-label', `Drawing paper, ${content ?? 'empty'}`);
   };
-  const clear = () => {
+  const forgetAnswer = () => {
     clearTimeout(timer);
     asking?.abort();
     asking = undefined;
-    picture = undefined;
-    drawing.clear();
-    showPaper(undefined);
     answerPanel.classList.remove('is-stale');
     fill(glance);
     fill(answerPanel, element('p', { class: 'empty' }, EMPTY_ANSWER));
     fill(whyPanel, element('p', { class: 'empty' }, EMPTY_WHY));
+  };
+  const clear = () => {
+    forgetAnswer();
+    picture = undefined;
+    drawing.clear();
+    showPaper(undefined);
   };
   const choose = (chosen: TaskInfo) => {
     task = chosen;
@@ -136,6 +153,8 @@ async function start(): Promise<void> {
       showPaper(`picture ${file.name}`);
       ask();
     } catch (error) {
+      // What is shown of a former picture must not read as an answer to this file; the paper is left as it is.
+      forgetAnswer();
       showRefusal(
         answerPanel,
         new Error(`"${file.name}" is not a picture that this browser can read`, { cause: error }),
@@ -152,7 +171,7 @@ async function start(): Promise<void> {
     ask();
   });
   byId('clear', HTMLButtonElement).addEventListener('click', clear);
-  acceptPictures(
+  acceptFiles(
     byId('paper', HTMLElement),
     byId('choose', HTMLButtonElement),
     byId('file', HTMLInputElement),
@@ -161,6 +180,13 @@ async function start(): Promise<void> {
   showTaskChoice(byId('task-choice', HTMLElement), tasks, choose);
   submit.disabled = false;
   choose(task);
+}
+
+/** Whether no other picture and no other demand would have been answered either. */
+function isAboutMesh(error: unknown): boolean {
+  return (
+    error instanceof MeshError && (error.code === 'MESH_UNAUTHENTICATED' || error.code === 'MESH_NETWORK')
+  );
 }
 
 function noExplanation(): HTMLElement {

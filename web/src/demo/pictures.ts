@@ -1,18 +1,22 @@
-/** Hands over pictures that are dropped on `target`, pasted into the page or chosen by file. */
-export function acceptPictures(
+/**
+ * Hands over what is dropped on `target`, pasted into the page or chosen by file: the first picture among the files,
+ * else the first file, whose type may be missing or wrong. Whether it is a picture shows when it is read.
+ */
+export function acceptFiles(
   target: HTMLElement,
   chooser: HTMLButtonElement,
-  file: HTMLInputElement,
-  onPicture: (picture: File) => void,
+  input: HTMLInputElement,
+  onFile: (file: File) => void,
 ): void {
   const take = (files: FileList | null | undefined) => {
-    const picture = [...(files ?? [])].find(({ type }) => type.startsWith('image/'));
-    if (picture !== undefined) onPicture(picture);
+    const given = [...(files ?? [])];
+    const file = given.find(({ type }) => type.startsWith('image/')) ?? given[0];
+    if (file !== undefined) onFile(file);
   };
-  chooser.addEventListener('click', () => file.click());
-  file.addEventListener('change', () => {
-    take(file.files);
-    file.value = ''; // The same file may be chosen again.
+  chooser.addEventListener('click', () => input.click());
+  input.addEventListener('change', () => {
+    take(input.files);
+    input.value = ''; // The same file may be chosen again.
   });
   document.addEventListener('paste', (event) => take(event.clipboardData?.files));
   // Anywhere in the page: a picture dropped beside the paper must not replace the page.
