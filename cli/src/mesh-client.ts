@@ -1,7 +1,7 @@
 import { createToken } from '@nearfar/coordinator';
 import { errorBodySchema, MeshError } from '@nearfar/protocol';
 import { safeParse } from 'valibot';
-import { readSecret } from './local-secret.ts';
+import { hasSecret, readSecret } from './local-secret.ts';
 
 /** How a command reaches a mesh. */
 export interface MeshAddress {
@@ -19,7 +19,9 @@ const TOKEN_SECONDS = 600;
  */
 export async function callMesh(address: MeshAddress, path: string, init: RequestInit = {}): Promise<unknown> {
   const headers = new Headers(init.headers);
-  headers.set('Authorization', `Bearer ${address.token || (await localToken(address.state))}`);
+  // A mesh that asks for no token is called without one; for any other, the lack of a secret is what is wrong.
+  const token = address.token || (hasSecret(address.state) ? await localToken(address.state) : undefined);
+  if (token !== undefined) headers.set('Authorization', `Bearer ${token}`);
   let response: Response;
   let text: string;
   try {
@@ -38,6 +40,7 @@ export async function callMesh(address: MeshAddress, path: string, init: Request
   }
   const body = parseJson(text, response, address.url);
   if (response.ok) return body;
+  if (response.status === 401 && token === undefined) await readSecret(address.state);
   const error = safeParse(errorBodySchema, body);
   throw error.success
     ? MeshError.fromBody(error.output)

@@ -99,6 +99,14 @@ export function createProgram(): Command {
         .choices(['client', 'worker', 'admin'])
         .makeOptionMandatory(),
     )
+    .addOption(
+      new Option(
+        '--tier <tier>',
+        'what a worker may serve; an edge worker also sees what callers keep off the pool',
+      )
+        .choices(['pool', 'edge'])
+        .default('pool'),
+    )
     .option('--subject <name>', 'whom it is for', 'cli')
     .option('--expires-in <hours>', 'lifetime in hours', parsePositive, 720)
     .option('--json', 'print only JSON')
