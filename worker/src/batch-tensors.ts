@@ -40,21 +40,34 @@ export function joinTensors(requests: readonly (readonly Tensor[])[]): ThreadTen
 /** Splits outputs along axis 0 into `sizes`: views of the same bytes, one list of tensors a request. */
 export function splitTensors(outputs: readonly Tensor[], sizes: readonly number[]): Tensor[][] {
   if (sizes.length === 1) return [[...outputs]];
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  for (const { name, shape } of outputs) {
-    if (shape[0] !== total) {
-      throw new MeshError(
-        'MESH_EXECUTION_FAILED',
-        `Expected output "${name}" to have ${total} rows for a batch of ${total}, got shape [${shape.join(', ')}]`,
-      );
-    }
-  }
+  checkRows(
+    outputs,
+    sizes.reduce((sum, size) => sum + size, 0),
+  );
   let start = 0;
   return sizes.map((size) => {
     const from = start;
     start += size;
     return outputs.map((output) => rowsOf(output, from, size));
   });
+}
+
+/** The sizes of the parts in which `size` rows run: as many of `maxBatch` as there are, then the rest. */
+export function chunkSizes(size: number, maxBatch: number): number[] {
+  return Array.from({ length: Math.ceil(size / maxBatch) }, (_, index) =>
+    Math.min(maxBatch, size - index * maxBatch),
+  );
+}
+
+/** @throws MeshError `MESH_EXECUTION_FAILED` unless every output has `rows` rows. */
+export function checkRows(outputs: readonly Tensor[], rows: number): void {
+  for (const { name, shape } of outputs) {
+    if (shape[0] === rows) continue;
+    throw new MeshError(
+      'MESH_EXECUTION_FAILED',
+      `Expected output "${name}" to have ${rows} rows for a batch of ${rows}, got shape [${shape.join(', ')}]`,
+    );
+  }
 }
 
 function rowsOf({ name, datatype, shape, data }: Tensor, start: number, count: number): Tensor {

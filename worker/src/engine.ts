@@ -48,12 +48,15 @@ const ENTRY = new URL(
 
 /** Ids of calls start at 0, so the answer to this one is nobody's. */
 const EXIT: EngineRequest = { id: -1, call: { type: 'exit' } };
+/** Threads of one engine that were given up and still compute; while there are so many, no other one is started. */
+const MAX_ABANDONED = 2;
 /** A thread that is busy for longer when the engine is closed is left to end by itself. */
 const CLOSE_WITHIN_MS = 10_000;
 
 /**
  * A handle on an engine thread. A thread that hangs or dies is replaced when the next call comes, with the sessions
- * that it held; the call that it was busy with fails with `MESH_EXECUTION_FAILED`.
+ * that it held; the call that it was busy with fails with `MESH_EXECUTION_FAILED`. So do further calls while two
+ * threads that were given up still compute, since each of them takes a core and a copy of every session.
  */
 export class EngineThread implements Engine {
   readonly #options: EngineOptions;
@@ -61,6 +64,8 @@ export class EngineThread implements Engine {
   readonly #waiting: Pending[] = [];
   #inFlight: { readonly pending: Pending; readonly watchdog: NodeJS.Timeout } | undefined;
   readonly #abandoned = Promise.withResolvers<void>();
+  /** Threads that have not ended: the present one and those that were given up. */
+  readonly #living = new Set<Worker>();
   #thread: Worker | undefined;
   #nextId = 0;
   #isClosed = false;
@@ -117,6 +122,10 @@ export class EngineThread implements Engine {
 
   #startNext(): void {
     if (this.#inFlight !== undefined || this.#isClosed) return;
+    if (this.#thread === undefined && this.#living.size >= MAX_ABANDONED) {
+      for (const pending of this.#waiting.splice(0)) pending.reject(stuck(this.#living.size));
+      return;
+    }
     const pending = this.#waiting.shift();
     if (pending === undefined) return;
     const thread = this.#thread ?? this.#spawn();
@@ -132,9 +141,14 @@ export class EngineThread implements Engine {
     const workerData: EngineThreadData = { provider, threadsPerSession };
     const thread = new Worker(ENTRY, { workerData, execArgv: [], name: `nearfar-engine-${provider}` });
     thread.on('message', (response: EngineResponse) => this.#settle(response));
+    const ended = (reason: string) => {
+      this.#living.delete(thread);
+      this.#giveUp(reason, thread);
+    };
     // `exit` follows `error`; whichever comes first gives the call up.
-    thread.on('error', (error) => this.#giveUp(error.message, thread));
-    thread.on('exit', (code) => this.#giveUp(`its thread ended with code ${code}`, thread));
+    thread.on('error', (error) => ended(error.message));
+    thread.on('exit', (code) => ended(`its thread ended with code ${code}`));
+    this.#living.add(thread);
     this.#thread = thread;
     for (const [session, model] of this.#models) {
       const reload: EngineRequest = { id: this.#nextId++, call: { type: 'load', session, model } };
@@ -172,6 +186,13 @@ export class EngineThread implements Engine {
     if (this.#isClosed) this.#abandoned.resolve();
     this.#startNext();
   }
+}
+
+function stuck(count: number): MeshError {
+  return new MeshError(
+    'MESH_EXECUTION_FAILED',
+    `Expected fewer than ${MAX_ABANDONED} runs that outlived their time limit, got ${count} threads that still compute; the engine goes on when one has ended`,
+  );
 }
 
 function closed(): MeshError {

@@ -7,8 +7,9 @@ import {
   type Tensor,
   type VariantSpec,
 } from '@nearfar/protocol';
-import { batchSizeOf, joinTensors, splitTensors } from './batch-tensors.ts';
+import { batchSizeOf, checkRows, chunkSizes, joinTensors, splitTensors } from './batch-tensors.ts';
 import type { Engine } from './engine.ts';
+import type { RunResult, ThreadTensor } from './engine-messages.ts';
 import { type Measurements, replicaName } from './measurements.ts';
 import { type QueuedRequest, RequestQueue } from './queue.ts';
 
@@ -16,13 +17,17 @@ import { type QueuedRequest, RequestQueue } from './queue.ts';
 export interface ExecutionTimes {
   readonly queueMs: number;
   readonly computeMs: number;
+  /** Inputs that ran together, also those of other requests. */
   readonly batchSize: number;
+  /** How many of them come before the request's own. */
+  readonly batchOffset: number;
 }
 
 export interface ExecutorOptions {
   readonly engines: readonly Engine[];
   readonly measurements: Measurements;
   readonly queueCapacity: number;
+  /** Most inputs of one run; a request with more runs in parts, one after another in the same slot. */
   readonly maxBatch: number;
   readonly clock: Clock;
   /** The spec of a ready replica. */
@@ -152,7 +157,8 @@ export class Executor {
   }
 
   #predictMs(batchKey: string, size: number): number {
-    return this.#serviceMs(batchKey, size) ?? 0;
+    const sizes = chunkSizes(size, this.#options.maxBatch);
+    return sizes.reduce((sum, rows) => sum + (this.#serviceMs(batchKey, rows) ?? 0), 0);
   }
 
   #serviceMs(batchKey: string, size: number): number | undefined {
@@ -175,7 +181,7 @@ export class Executor {
   }
 
   async #run(engine: Engine, batch: readonly QueuedRequest[]): Promise<void> {
-    const { clock, measurements, onResult, onRefused } = this.#options;
+    const { clock, onResult, onRefused } = this.#options;
     const [head] = batch;
     const spec = head === undefined ? undefined : this.#specs.get(head.replica);
     if (head === undefined || spec === undefined) return;
@@ -185,15 +191,16 @@ export class Executor {
     this.#running.set(engine, { endsAt, requests: batch.length });
     try {
       const inputs = joinTensors(batch.map((entry) => entry.tensors));
-      const { tensors, computeMs } = await engine.run(replicaName(spec), inputs);
-      measurements.add(spec, batchSize, computeMs);
+      const { tensors, computeMs } = await this.#compute(engine, spec, inputs, batchSize);
       const outputs = splitTensors(tensors, sizes);
       const finishedAt = clock.now();
       this.#running.delete(engine);
+      let batchOffset = 0;
       for (const [index, entry] of batch.entries()) {
         // Everything that is not compute: waiting, joining, and the way to the thread and back.
         const queueMs = Math.max(0, finishedAt - entry.arrivedAt - computeMs);
-        onResult(entry.request, outputs[index] ?? [], { queueMs, computeMs, batchSize });
+        onResult(entry.request, outputs[index] ?? [], { queueMs, computeMs, batchSize, batchOffset });
+        batchOffset += entry.size;
       }
     } catch (error) {
       this.#running.delete(engine);
@@ -201,6 +208,34 @@ export class Executor {
     }
     if (this.#closing.signal.aborted) this.#settleIdle();
     else this.#pump();
+  }
+
+  /** Runs joined inputs: as they are, or in parts of `maxBatch` whose outputs are joined again. */
+  async #compute(
+    engine: Engine,
+    spec: VariantSpec,
+    inputs: readonly ThreadTensor[],
+    size: number,
+  ): Promise<RunResult> {
+    const { maxBatch, measurements } = this.#options;
+    const run = async (part: readonly ThreadTensor[], rows: number): Promise<RunResult> => {
+      const result = await engine.run(replicaName(spec), part);
+      measurements.add(spec, rows, result.computeMs);
+      return result;
+    };
+    if (size <= maxBatch) return await run(inputs, size);
+    const sizes = chunkSizes(size, maxBatch);
+    const outputs: RunResult['tensors'][] = [];
+    let computeMs = 0;
+    for (const [index, part] of splitTensors(inputs, sizes).entries()) {
+      const rows = sizes[index] ?? 0;
+      // Joining a single part copies it: a run takes the buffer of its inputs away.
+      const result = await run(joinTensors([part]), rows);
+      checkRows(result.tensors, rows);
+      outputs.push(result.tensors);
+      computeMs += result.computeMs;
+    }
+    return { tensors: joinTensors(outputs), computeMs };
   }
 
   /** Refuses a waiting request the moment that it is too late, even while every slot is busy. */

@@ -3,6 +3,7 @@ import { type Clock, checkGolden, parseGolden } from '@nearfar/core';
 import {
   type Artifact,
   DATATYPE_BYTES,
+  type ErrorCode,
   elementCount,
   MeshError,
   type Replica,
@@ -28,6 +29,14 @@ const MEASURED_RUNS = 20;
 const MEASURE_WITHIN_MS = 1_500;
 /** Once a single run takes longer than this, larger batches are left out. */
 const SLOW_RUN_MS = 500;
+/** Failures of a download that another try may mend; any other failure of a variant is final. */
+const PASSING_CODES: readonly ErrorCode[] = [
+  'MESH_NETWORK',
+  'MESH_ARTIFACT_CORRUPT',
+  'MESH_UNKNOWN_ARTIFACT',
+];
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 60_000;
 
 export interface ReplicaSetOptions {
   readonly engines: readonly Engine[];
@@ -42,11 +51,16 @@ export interface ReplicaSetOptions {
 
 interface Entry {
   readonly spec: VariantSpec;
+  /** Aborted when the variant is unloaded or loaded anew. */
+  readonly dropped: AbortController;
   replica: Replica;
+  /** Downloads that failed in a row. */
+  failures: number;
 }
 
 /**
  * The variants of a worker. They are loaded one at a time, so that requests for the ready ones are served meanwhile.
+ * One whose download failed is tried again, after 1 s, 2 s and so on up to a minute, until it is unloaded.
  */
 export class ReplicaSet {
   readonly #options: ReplicaSetOptions;
@@ -73,7 +87,9 @@ export class ReplicaSet {
     const name = replicaName(spec);
     const known = this.#entries.get(name);
     if (known === undefined || known.replica.state === 'failed') {
-      const entry: Entry = { spec, replica: replicaOf(spec, { state: 'loading' }) };
+      known?.dropped.abort();
+      const replica = replicaOf(spec, { state: 'loading' });
+      const entry: Entry = { spec, dropped: new AbortController(), replica, failures: 0 };
       this.#entries.set(name, entry);
       this.#turn = this.#turn.then(() => this.#bring(name, entry));
     }
@@ -84,13 +100,16 @@ export class ReplicaSet {
   /** Forgets a variant and frees its memory. */
   unload(key: ReplicaKey): Promise<void> {
     const name = replicaName(key);
-    if (!this.#entries.delete(name)) return this.#turn;
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return this.#turn;
+    entry.dropped.abort();
+    this.#entries.delete(name);
     this.#turn = this.#turn.then(() => this.#release(name));
     this.#options.onChange();
     return this.#turn;
   }
 
-  /** Stops loading. May be called twice. */
+  /** Stops loading and trying again. May be called twice. */
   async close(): Promise<void> {
     this.#closing.abort(new MeshError('MESH_DRAINING', 'The worker is closing'));
     await this.#turn;
@@ -108,7 +127,24 @@ export class ReplicaSet {
       entry.replica = replicaOf(entry.spec, { state: 'failed', reason: reason.slice(0, 1_024) });
       if (!this.#closing.signal.aborted) log('error', 'variant failed', { replica: name, reason });
       await this.#release(name);
+      if (error instanceof MeshError && PASSING_CODES.includes(error.code)) void this.#retry(name, entry);
     }
+    onChange();
+  }
+
+  /** Brings a variant again after a while, unless it is dropped meanwhile. */
+  async #retry(name: string, entry: Entry): Promise<void> {
+    const { clock, log, onChange } = this.#options;
+    const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** entry.failures);
+    entry.failures += 1;
+    try {
+      await clock.sleep(delayMs, AbortSignal.any([this.#closing.signal, entry.dropped.signal]));
+    } catch {
+      return; // Unloaded, loaded anew or closed.
+    }
+    log('info', 'variant is tried again', { replica: name, failures: entry.failures });
+    entry.replica = replicaOf(entry.spec, { state: 'loading' });
+    this.#turn = this.#turn.then(() => this.#bring(name, entry));
     onChange();
   }
 

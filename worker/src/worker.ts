@@ -14,7 +14,7 @@ import {
 import { detectDevice, systemHost } from './detect-device.ts';
 import { type Engine, EngineThread } from './engine.ts';
 import type { Provider } from './engine-messages.ts';
-import { Executor } from './executor.ts';
+import { type ExecutionTimes, Executor } from './executor.ts';
 import type { Log } from './log.ts';
 import { Measurements } from './measurements.ts';
 import { type ArtifactSource, ReplicaSet } from './replicas.ts';
@@ -139,14 +139,7 @@ export class MeshWorker implements Worker {
       maxBatch,
       clock,
       ready: (request) => this.#replicas.ready(request),
-      onResult: (request, tensors, times) => {
-        const session = this.#settle(request);
-        const { requestId } = request;
-        session?.link.send(
-          { type: 'execute-result', requestId, ...times, batchWaitMs: 0, load: this.#load(session) },
-          tensors,
-        );
-      },
+      onResult: (request, tensors, times) => this.#answer(request, tensors, times),
       onRefused: (request, error) => this.#refuse(request, error),
     });
   }
@@ -254,6 +247,22 @@ export class MeshWorker implements Worker {
     this.#executor.submit(request, tensors);
   }
 
+  /** Sends a result; one that the link cannot carry becomes a refusal, so that nobody waits for it. */
+  #answer(request: ExecuteRequest, tensors: readonly Tensor[], times: ExecutionTimes): void {
+    const session = this.#session;
+    if (!session?.open.has(request)) return;
+    const { requestId } = request;
+    try {
+      const load = this.#load(session);
+      session.link.send({ type: 'execute-result', requestId, ...times, batchWaitMs: 0, load }, tensors);
+    } catch (cause) {
+      const message = `The outputs of "${request.variant}" cannot be sent (${reasonOf(cause)}); ask for fewer rows`;
+      this.#refuse(request, new MeshError('MESH_EXECUTION_FAILED', message, { cause }));
+      return;
+    }
+    session.open.delete(request);
+  }
+
   #refuse(request: ExecuteRequest, error: MeshError): void {
     const session = this.#settle(request);
     if (session === undefined) return;
@@ -319,4 +328,8 @@ export class MeshWorker implements Worker {
     session?.ended.abort();
     this.#executor.clear();
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -36,12 +36,8 @@ test('a pool worker that gets SIGTERM under load finishes what it has, loses not
   const parameters = await saturatingDemands(mesh);
   const exited = once(pool, 'exit');
   const burst = Array.from({ length: 40 }, () => inferGolden(mesh, 'fashion', golden, parameters));
-  const poolLoad = async () => {
-    const { workers } = (await mesh.get('/v1/workers')) as {
-      workers: { workerId: string; inFlight: number }[];
-    };
-    return workers.find(({ workerId }) => workerId === 'pool-1')?.inFlight ?? 0;
-  };
+  const poolLoad = async () =>
+    (await mesh.workers()).find(({ workerId }) => workerId === 'pool-1')?.inFlight ?? 0;
   await waitFor('the pool worker to have work', async () => (await poolLoad()) > 0);
   pool.kill('SIGTERM');
   const answers = await Promise.all(burst);

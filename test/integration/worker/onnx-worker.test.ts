@@ -1,9 +1,18 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { float32Values, type Tensor } from '@nearfar/protocol';
-import { createWorker, EngineThread, systemClock, type WorkerOptions } from '@nearfar/worker';
-import { describe, expect, test } from 'vitest';
+import {
+  createWorker,
+  EngineThread,
+  systemClock,
+  type ThreadTensor,
+  type WorkerOptions,
+} from '@nearfar/worker';
+import { describe, expect, test, vi } from 'vitest';
 import { type DigitsVariant, digitsInputs, digitsVariant, sourceOf } from '../../support/worker/digits.ts';
 import { RecordingLink } from '../../support/worker/recording-link.ts';
+
+/** How long the event loop is watched, idle and busy: enough turns that one in a hundred is not a single one. */
+const LOOP_MEASURED_MS = 1_000;
 
 async function connectedWorker(variant: DigitsVariant, options: Partial<WorkerOptions> = {}) {
   const worker = await createWorker({
@@ -35,6 +44,29 @@ function loaded(link: RecordingLink, { spec }: DigitsVariant) {
 
 function logits(tensors: readonly Tensor[] = []): number[] {
   return tensors.flatMap((tensor) => [...float32Values(tensor)]);
+}
+
+/** 99th percentile of how late turns of this event loop are while `work` is under way, in milliseconds. */
+async function loopDelayMs(work: () => Promise<void>): Promise<number> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await work();
+  delay.disable();
+  return delay.percentile(99) / 1e6;
+}
+
+async function largeModel(): Promise<SharedArrayBuffer> {
+  const { spec, files } = await digitsVariant('large');
+  const bytes = files.get(spec.artifacts[0]?.sha256 ?? '') ?? new Uint8Array();
+  const model = new SharedArrayBuffer(bytes.byteLength);
+  new Uint8Array(model).set(bytes);
+  return model;
+}
+
+/** Empty pictures as one input. */
+function pictures(rows: number): ThreadTensor[] {
+  const shape = [rows, 1, 28, 28];
+  return [{ name: 'image', datatype: 'FP32', shape, data: new Uint8Array(rows * 784 * 4) }];
 }
 
 describe('a worker with real onnxruntime threads', () => {
@@ -72,16 +104,20 @@ describe('a worker with real onnxruntime threads', () => {
     const { worker, link } = await connectedWorker(large);
     await loaded(link, large);
     const inputs = await digitsInputs();
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    delay.enable();
-    for (let request = 0; request < 64; request++) {
-      const input = inputs[request % inputs.length];
-      if (input !== undefined)
-        link.execute({ requestId: `r${request}`, variant: large.spec.variant }, [input]);
-    }
-    await link.until(() => (link.of('execute-result').length === 64 ? true : undefined));
-    delay.disable();
-    expect(delay.percentile(99) / 1e6).toBeLessThan(20);
+    const idleMs = await loopDelayMs(() => systemClock.sleep(LOOP_MEASURED_MS));
+    let requests = 0;
+    const busyMs = await loopDelayMs(async () => {
+      const endsAt = performance.now() + LOOP_MEASURED_MS;
+      while (performance.now() < endsAt) {
+        for (const input of inputs.flatMap((image) => new Array(8).fill(image))) {
+          link.execute({ requestId: `r${requests++}`, variant: large.spec.variant }, [input]);
+        }
+        await link.until(() => (link.of('execute-result').length === requests ? true : undefined));
+      }
+    });
+    expect(requests).toBeGreaterThan(0);
+    // Where the loop is late while nothing infers, it is the machine that is late: only what is added counts.
+    expect(busyMs).toBeLessThan(idleMs <= 10 ? 20 : idleMs + 20);
     await worker.close();
   });
 
@@ -133,29 +169,34 @@ describe('a worker with real onnxruntime threads', () => {
 
 describe('an engine thread', () => {
   test('is replaced, with its sessions, when a call takes too long', async () => {
-    const { spec, files } = await digitsVariant('tiny');
-    const bytes = files.get(spec.artifacts[0]?.sha256 ?? '') ?? new Uint8Array();
-    const model = new SharedArrayBuffer(bytes.byteLength);
-    new Uint8Array(model).set(bytes);
-    const engine = new EngineThread({
-      provider: 'cpu',
-      threadsPerSession: 1,
-      loadTimeoutMs: 20_000,
-      runTimeoutMs: 400,
+    const engine = new EngineThread({ provider: 'cpu', threadsPerSession: 1, runTimeoutMs: 500 });
+    await engine.load('large', await largeModel());
+    // Seconds of work.
+    await expect(engine.run('large', pictures(4_000))).rejects.toMatchObject({
+      code: 'MESH_EXECUTION_FAILED',
+      message: expect.stringContaining('"run" took longer than 500 ms'),
     });
-    await engine.load('tiny', model);
-    const input = (rows: number) => [
-      {
-        name: 'image',
-        datatype: 'FP32',
-        shape: [rows, 1, 28, 28],
-        data: new Uint8Array(rows * 784 * 4),
-      } as const,
-    ];
-    await expect(engine.run('tiny', input(50_000))).rejects.toMatchObject({ code: 'MESH_EXECUTION_FAILED' });
-    // The new thread loads the session first; on a busy machine that may take longer than one run is given.
-    const again = await engine.run('tiny', input(1)).catch(() => engine.run('tiny', input(1)));
+    // Starting a thread and loading its sessions may take longer than a run is given; a probe has more time.
+    await engine.probe('cpu');
+    const again = await engine.run('large', pictures(1));
     expect(again.tensors[0]?.shape).toEqual([1, 10]);
+    await engine.close();
+  });
+
+  test('is not replaced while two threads that were given up still compute, and is once they have ended', async () => {
+    // No run can start a thread within this time, let alone be done.
+    const engine = new EngineThread({ provider: 'cpu', threadsPerSession: 1, runTimeoutMs: 1 });
+    await engine.load('large', await largeModel());
+    const run = () => engine.run('large', pictures(1_000));
+    await expect(run()).rejects.toThrow('took longer than 1 ms');
+    await expect(run()).rejects.toThrow('took longer than 1 ms');
+    await expect(run()).rejects.toMatchObject({
+      code: 'MESH_EXECUTION_FAILED',
+      message: expect.stringContaining('got 2 threads that still compute'),
+    });
+    const probe = () => engine.probe('cpu');
+    const { runMs } = await vi.waitFor(probe, { timeout: 30_000, interval: 50 });
+    expect(runMs).toBeGreaterThan(0);
     await engine.close();
   });
 

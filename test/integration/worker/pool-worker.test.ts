@@ -20,6 +20,8 @@ class TestMesh {
   readonly received: Frame[] = [];
   readonly closeCodes: number[] = [];
   connections = 0;
+  /** Downloads that break off before their first byte from now on. */
+  brokenDownloads = 0;
   socket: WebSocket | undefined;
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true });
@@ -27,6 +29,11 @@ class TestMesh {
 
   constructor(variant?: DigitsVariant) {
     this.#server = createServer((request, response) => {
+      if (this.brokenDownloads > 0) {
+        this.brokenDownloads -= 1;
+        request.socket.destroy();
+        return;
+      }
       const file = variant?.files.get(request.url?.split('/').at(-1) ?? '');
       const isAllowed = request.headers.authorization === `Bearer ${TOKEN}`;
       response.writeHead(!isAllowed ? 401 : file === undefined ? 404 : 200).end(isAllowed ? file : undefined);
@@ -131,6 +138,18 @@ describe('a pool worker', () => {
     expect(message).toMatchObject({ requestId: 'r1', batchSize: 1, load: { lastSequence: 1 } });
     expect((message.load as { rttMs?: number }).rttMs).toBeGreaterThan(0);
     expect(tensors[0]?.shape).toEqual([1, 10]);
+  });
+
+  test('downloads again what a broken connection kept from it', async () => {
+    const tiny = await digitsVariant('tiny');
+    const { mesh } = await pair(tiny);
+    await mesh.next('worker-hello');
+    mesh.brokenDownloads = 1;
+    mesh.send({ type: 'variant-load', spec: tiny.spec });
+    const reported = (text: string) =>
+      mesh.next('load-report', ({ message }) => JSON.stringify(message.replicas).includes(text));
+    await reported('MESH_NETWORK: The download of \\"tiny.onnx\\" from 127.0.0.1');
+    await reported('"ready"');
   });
 
   test('comes back after the mesh closed the link, naming its session', async () => {

@@ -1,60 +1,25 @@
-import { createHash } from 'node:crypto';
-import { float32Tensor, float32Values, type VariantSpec } from '@nearfar/protocol';
-import { MeshWorker } from '@nearfar/worker';
+import {
+  encodeFrame,
+  float32Tensor,
+  float32Values,
+  LIMITS,
+  type Tensor,
+  type VariantSpec,
+  type WorkerMessage,
+} from '@nearfar/protocol';
 import { describe, expect, test } from 'vitest';
-import { FakeEngine } from '../../support/worker/fake-engine.ts';
-import { ManualClock, settled } from '../../support/worker/manual-clock.ts';
+import { settled } from '../../support/worker/manual-clock.ts';
 import { RecordingLink } from '../../support/worker/recording-link.ts';
+import { type ConnectedOptions, connectedWorker, rows, variantSpec } from './builders.ts';
 
-const MODEL = new Uint8Array([1, 2, 3]);
-
-function variantSpec(overrides: Partial<VariantSpec> = {}): VariantSpec {
-  return {
-    task: 'digits',
-    variant: 'copy',
-    revision: 1,
-    model: 'copy',
-    precision: 'fp32',
-    format: 'onnx',
-    accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
-    inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 2] }],
-    outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 2] }],
-    artifacts: [
-      { path: 'copy.onnx', sha256: createHash('sha256').update(MODEL).digest('hex'), sizeBytes: 3 },
-    ],
-    tolerance: 1e-3,
-    isBatchable: true,
-    ...overrides,
-  };
+interface ReadyOptions extends ConnectedOptions {
+  readonly spec?: VariantSpec;
 }
 
-const rows = (...values: number[]) => [float32Tensor('x', [values.length / 2, 2], new Float32Array(values))];
-
 /** A connected worker with one slot and a variant that takes 10 ms; its runs wait for the test from then on. */
-async function readyWorker(options: { queueCapacity?: number; spec?: VariantSpec } = {}) {
-  const clock = new ManualClock();
-  const engine = new FakeEngine();
-  const worker = new MeshWorker(
-    {
-      workerId: 'worker',
-      tier: 'edge',
-      device: 'cpu',
-      queueCapacity: options.queueCapacity ?? 8,
-      maxBatch: 4,
-      artifacts: { fetch: () => Promise.resolve(MODEL) },
-      clock,
-      log: () => undefined,
-    },
-    {
-      device: { kind: 'cpu', deviceClass: 'cpu:test:1t', description: 'test' },
-      findings: [],
-      engines: [engine],
-    },
-  );
-  const link = new RecordingLink();
-  worker.connect(link);
-  link.welcome();
-  link.deliver({ type: 'variant-load', spec: options.spec ?? variantSpec() });
+async function readyWorker({ spec = variantSpec(), ...options }: ReadyOptions = {}) {
+  const { clock, engine, worker, link } = connectedWorker(options);
+  link.deliver({ type: 'variant-load', spec });
   await link.until(() => link.of('load-report').find((report) => report.replicas[0]?.state === 'ready'));
   engine.isHolding = true;
   const run = async (position: number) => {
@@ -68,6 +33,14 @@ const refusal = (link: RecordingLink, requestId: string) => {
   const message = link.answer(requestId)?.message;
   return message?.type === 'execute-refused' ? message.error.code : message?.type;
 };
+
+/** A link that, like a socket's, refuses what does not fit a frame. */
+class FramedLink extends RecordingLink {
+  override send(message: WorkerMessage, tensors: readonly Tensor[] = []): void {
+    encodeFrame({ message, tensors });
+    super.send(message, tensors);
+  }
+}
 
 describe('a worker', () => {
   test('says hello, then reports a profile of every batch size that it may run', async () => {
@@ -105,6 +78,73 @@ describe('a worker', () => {
       batchSize: 3,
       computeMs: 10,
     });
+    await worker.close();
+  });
+
+  test('says where in its batch a request lies: offsets and sizes tile the batch', async () => {
+    const { link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'alone', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'one', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'two', variant: 'copy' }, rows(3, 4, 5, 6));
+    link.execute({ requestId: 'three', variant: 'copy' }, rows(7, 8));
+    await run(0);
+    await run(1);
+    const places = link.of('execute-result').map((result) => [result.batchOffset, result.batchSize]);
+    expect(places).toEqual([
+      [0, 1],
+      [0, 4],
+      [1, 4],
+      [3, 4],
+    ]);
+    await worker.close();
+  });
+
+  test('runs a request larger than a batch in parts, one after another, and joins its outputs', async () => {
+    const { engine, link, worker, run } = await readyWorker();
+    const values = Array.from({ length: 20 }, (_, index) => index);
+    link.execute({ requestId: 'large', variant: 'copy' }, rows(...values));
+    link.execute({ requestId: 'next', variant: 'copy' }, rows(1, 2));
+    for (const part of [0, 1, 2]) {
+      expect(engine.held).toHaveLength(part + 1);
+      expect(link.answer('large')).toBeUndefined();
+      await run(part);
+    }
+    expect(engine.held.map(({ tensors }) => tensors[0]?.shape)).toEqual([
+      [4, 2],
+      [4, 2],
+      [2, 2],
+      [1, 2],
+    ]);
+    const answer = link.answer('large');
+    expect(answer?.message).toMatchObject({ batchSize: 10, batchOffset: 0, computeMs: 30 });
+    expect(answer?.tensors.map((tensor) => [tensor.name, tensor.shape, [...float32Values(tensor)]])).toEqual([
+      ['y', [10, 2], values],
+    ]);
+    await worker.close();
+  });
+
+  test('counts a request larger than a batch in its backlog as the parts that it runs in', async () => {
+    const { link, worker } = await readyWorker({ queueCapacity: 1 });
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'large', variant: 'copy' }, rows(...new Array(20).fill(0)));
+    link.execute({ requestId: 'refused', variant: 'copy' }, rows(1, 2));
+    expect(link.of('execute-refused')[0]?.load.backlogMs).toBeCloseTo(40, 5);
+    await worker.close();
+  });
+
+  test('refuses a request whose outputs do not fit a frame, and goes on', async () => {
+    const free = (name: string) => [{ name, datatype: 'FP32' as const, shape: [-1, -1] }];
+    const spec = variantSpec({ inputs: free('x'), outputs: free('y') });
+    const { link, worker, run } = await readyWorker({ spec, link: new FramedLink() });
+    const width = LIMITS.maxFrameBytes / 4;
+    const large = float32Tensor('x', [1, width], new Float32Array(width));
+    link.execute({ requestId: 'large', variant: 'copy' }, [large]);
+    link.execute({ requestId: 'next', variant: 'copy' }, rows(1, 2));
+    await run(0);
+    expect(refusal(link, 'large')).toBe('MESH_EXECUTION_FAILED');
+    expect(link.of('execute-refused')[0]?.error.error).toContain('Expected a frame of at most');
+    await run(1);
+    expect(refusal(link, 'next')).toBe('execute-result');
     await worker.close();
   });
 
