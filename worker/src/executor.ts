@@ -36,6 +36,9 @@ export interface ExecutorOptions {
   readonly onRefused: (request: ExecuteRequest, error: MeshError) => void;
 }
 
+/** Batch keys that are kept before those of requests that have left are forgotten. */
+const MAX_KEPT_KEYS = 2_048;
+
 interface RunningBatch {
   readonly endsAt: number;
   readonly requests: number;
@@ -152,8 +155,15 @@ export class Executor {
         )
       : [request.requestId];
     const key = `${replicaName(spec)} ${own.join(',')}`;
+    if (this.#specs.size >= MAX_KEPT_KEYS) this.#forgetKeys();
     this.#specs.set(key, spec);
     return key;
+  }
+
+  /** Keeps the keys of what waits: a request that cannot be batched has one of its own, and leaves it behind. */
+  #forgetKeys(): void {
+    const waiting = new Set(this.#queue.entries().map((entry) => entry.replica));
+    for (const key of this.#specs.keys()) if (!waiting.has(key)) this.#specs.delete(key);
   }
 
   #predictMs(batchKey: string, size: number): number {
