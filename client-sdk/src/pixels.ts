@@ -16,12 +16,17 @@ export async function readPixels(source: PictureSource): Promise<Pixels> {
 }
 
 async function readFile(file: Blob): Promise<Pixels> {
+  // As the mesh reads them, by the same code; each decoder is loaded with the first picture that needs it.
   if (file.type === 'image/png') {
     const { readPng } = await import('@nearfar/core/png');
     return readPng(new Uint8Array(await file.arrayBuffer()));
   }
+  if (file.type === 'image/jpeg') {
+    const { readJpeg } = await import('@nearfar/core/jpeg');
+    return readJpeg(new Uint8Array(await file.arrayBuffer()));
+  }
   try {
-    // Without conversions the pixels are those of the file, as the mesh reads them.
+    // The mesh takes no other formats, so here the page's own decoder is the only one.
     const options = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' } as const;
     return readBitmap(await createImageBitmap(file, options));
   } catch (cause) {

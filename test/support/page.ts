@@ -174,3 +174,21 @@ export async function crashEngines(
   const failovers = await page.evaluate(() => (globalThis as unknown as { failovers: string[] }).failovers);
   return { answer, failovers };
 }
+
+/** A JPEG of coloured blocks as the browser encodes it, with its colours at half the size (4:2:0). */
+export async function encodeJpegInPage(page: Page, width: number, height: number): Promise<Uint8Array> {
+  const bytes = await page.evaluate(
+    async ([width, height]) => {
+      const canvas = new OffscreenCanvas(width, height);
+      const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
+      for (let block = 0; block < 60; block += 1) {
+        context.fillStyle = `hsl(${block * 37} 100% 50%)`;
+        context.fillRect((block * 53) % width, (block * 29) % height, width / 5, height / 4);
+      }
+      const file = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.8 });
+      return Array.from(new Uint8Array(await file.arrayBuffer()));
+    },
+    [width, height] as const,
+  );
+  return Uint8Array.from(bytes);
+}

@@ -76,8 +76,14 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
-  // fast-png and its inflater fflate are pure too: bytes in, pixels out.
-  { folder: 'core', internal: [PROTOCOL], external: ['fast-png', 'fflate'], node: false, bannedNames: WORLD },
+  {
+    folder: 'core',
+    internal: [PROTOCOL],
+    // The decoders of pictures are pure too: bytes in, pixels out.
+    external: ['fast-png', 'fflate', 'jpeg-js'],
+    node: false,
+    bannedNames: WORLD,
+  },
   {
     folder: 'coordinator',
     internal: [PROTOCOL, CORE],

@@ -1,8 +1,8 @@
 import { parentPort } from 'node:worker_threads';
-import { applyOrientation, imageToTensor, type Pixels, readOrientation } from '@nearfar/core';
+import { imageToTensor, type Pixels } from '@nearfar/core';
+import { readJpeg } from '@nearfar/core/jpeg';
 import { readPng } from '@nearfar/core/png';
-import { type ErrorBody, type ImagePreprocess, LIMITS, MeshError, type Tensor } from '@nearfar/protocol';
-import { decode as decodeJpeg } from 'jpeg-js';
+import { type ErrorBody, type ImagePreprocess, MeshError, type Tensor } from '@nearfar/protocol';
 
 /** What the reader sends: one picture, and the next one after its reply. */
 export interface PictureTask {
@@ -42,18 +42,4 @@ function decode(body: Uint8Array, contentType: string): Pixels {
     'MESH_UNSUPPORTED_MEDIA_TYPE',
     `Expected image/png or image/jpeg, got "${contentType}"`,
   );
-}
-
-function readJpeg(body: Uint8Array): Pixels {
-  if (body[0] !== 0xff || body[1] !== 0xd8) {
-    throw new MeshError('MESH_BAD_MEDIA', 'The body is no JPEG: its signature is missing');
-  }
-  const { width, height, data } = decodeJpeg(body, {
-    useTArray: true,
-    formatAsRGBA: true,
-    maxResolutionInMP: LIMITS.maxImagePixels / 1_000_000,
-    maxMemoryUsageInMB: 512,
-  });
-  // Browsers always turn a picture as it is meant to be shown, so the mesh does too.
-  return applyOrientation({ width, height, data }, readOrientation(body));
 }
