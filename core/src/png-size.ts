@@ -41,7 +41,7 @@ const PIECE_BYTES = 16 * 1024;
  */
 const MAX_SILENT_PIECES = 6;
 
-/** Reads the data of an IHDR. @throws MeshError `MESH_BAD_MEDIA` for a colour type or depth that PNG does not have. */
+/** Reads the data of an IHDR. @throws MeshError `MESH_BAD_MEDIA` for a colour type or depth that is not read. */
 export function readHeader(header: Uint8Array): PngHeader {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const depth = view.getUint8(8);
@@ -53,12 +53,20 @@ export function readHeader(header: Uint8Array): PngHeader {
       `Expected a colour type and depth of table 11.1 of the PNG specification, got ${colourType} with ${depth} bits`,
     );
   }
+  const isInterlaced = view.getUint8(12) === 1;
+  if (isInterlaced && depth < 8) {
+    // fast-png reads the passes of such pictures as if each sample were a byte.
+    throw new MeshError(
+      'MESH_BAD_MEDIA',
+      `Interlaced PNGs of less than 8 bits a sample cannot be read, got ${depth}: save the picture without interlacing`,
+    );
+  }
   return {
     width: view.getUint32(0),
     height: view.getUint32(4),
     depth,
     channels: known.channels,
-    isInterlaced: view.getUint8(12) === 1,
+    isInterlaced,
   };
 }
 

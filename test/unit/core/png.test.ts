@@ -156,6 +156,15 @@ describe('a picture that would unpack to more than it says', () => {
     expect(() => readPng(file(Buffer.concat([rows, Buffer.alloc(1)])))).toThrow(refusal);
   });
 
+  test.each([1, 2, 4])(
+    'is refused when it is interlaced with %i bits a sample, saying how to mend it',
+    (depth) => {
+      const interlaced = header({ width: 1, height: 1, depth, colourType: GREY, isInterlaced: true });
+      const file = pngOf(interlaced, chunk('IDAT', deflateSync(Buffer.from([0, 0]))));
+      expect(() => readPng(file)).toThrow('without interlacing');
+    },
+  );
+
   test('is refused when its data goes on long after the end', () => {
     const idat = chunk('IDAT', Buffer.concat([deflateSync(greyRows), Buffer.alloc(200_000)]));
     expect(() => readPng(pngOf(grey, idat))).toThrow('to end at byte');
