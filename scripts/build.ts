@@ -6,7 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { publishedManifest, rewriteUrls } from './published-package.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PACKAGES = ['protocol', 'core', 'coordinator', 'worker', 'edge', 'gpu-pool', 'client-sdk', 'cli'];
+const PACKAGES = [
+  'protocol',
+  'core',
+  'coordinator',
+  'worker',
+  'register',
+  'edge',
+  'gpu-pool',
+  'client-sdk',
+  'cli',
+];
 /**
  * What a package hands out as it is, besides what its sources become: folders of the repository by their name in the
  * built package. Training and its data are for the repository only.

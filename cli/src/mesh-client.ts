@@ -13,38 +13,62 @@ export interface MeshAddress {
 const TIMEOUT_MS = 60_000;
 const TOKEN_SECONDS = 600;
 
+/** A call of the mesh; what is left out is as `fetch` has it. */
+export interface MeshCall {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** Default 60,000; `Infinity` for answers that take as long as they take. */
+  readonly timeoutMs?: number;
+  /** Statuses that are an answer and no failure, besides those from 200 to 299. */
+  readonly allow?: readonly number[];
+}
+
+/** Calls the mesh and reads its JSON; see `fetchMesh` for what goes wrong. */
+export async function callMesh(address: MeshAddress, path: string, call: MeshCall = {}): Promise<unknown> {
+  const response = await fetchMesh(address, path, call);
+  return parseJson(await textOf(response, address.url), response, address.url);
+}
+
 /**
  * Calls the mesh; an error body becomes a `MeshError`, no answer becomes `MESH_NETWORK`, an answer that no mesh gives
  * `MESH_INTERNAL`.
  */
-export async function callMesh(address: MeshAddress, path: string, init: RequestInit = {}): Promise<unknown> {
-  const headers = new Headers(init.headers);
+export async function fetchMesh(address: MeshAddress, path: string, call: MeshCall = {}): Promise<Response> {
+  const { method = 'GET', body, timeoutMs = TIMEOUT_MS, allow = [] } = call;
+  const headers = new Headers(call.headers);
   // A mesh that asks for no token is called without one; for any other, the lack of a secret is what is wrong.
   const token = address.token || (hasSecret(address.state) ? await localToken(address.state) : undefined);
   if (token !== undefined) headers.set('Authorization', `Bearer ${token}`);
+  const signal = Number.isFinite(timeoutMs) ? AbortSignal.timeout(timeoutMs) : null;
   let response: Response;
-  let text: string;
   try {
-    response = await fetch(new URL(path, address.url), {
-      ...init,
-      headers,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    text = await response.text();
+    response = await fetch(new URL(path, address.url), { method, headers, signal, body: body ?? null });
   } catch (cause) {
-    throw new MeshError(
-      'MESH_NETWORK',
-      `No mesh answers at ${address.url}; start one with "nearfar up" or name it with --url`,
-      { cause },
-    );
+    throw unreachable(address.url, cause);
   }
-  const body = parseJson(text, response, address.url);
-  if (response.ok) return body;
+  if (response.ok || allow.includes(response.status)) return response;
   if (response.status === 401 && token === undefined) await readSecret(address.state);
-  const error = safeParse(errorBodySchema, body);
+  const error = safeParse(
+    errorBodySchema,
+    parseJson(await textOf(response, address.url), response, address.url),
+  );
   throw error.success
     ? MeshError.fromBody(error.output)
     : new MeshError('MESH_INTERNAL', `The mesh answered ${response.status} without an error body`);
+}
+
+async function textOf(response: Response, url: string): Promise<string> {
+  try {
+    return await response.text();
+  } catch (cause) {
+    throw unreachable(url, cause);
+  }
+}
+
+function unreachable(url: string, cause: unknown): MeshError {
+  const message = `No mesh answers at ${url}; start one with "nearfar up" or name it with --url`;
+  return new MeshError('MESH_NETWORK', message, { cause });
 }
 
 function parseJson(text: string, { status, headers }: Response, url: string): unknown {

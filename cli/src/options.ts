@@ -57,6 +57,13 @@ export function parseUnit(text: string): number {
   return value;
 }
 
+/** A share above 0, at most 1. */
+export function parseShare(text: string): number {
+  const value = parseUnit(text);
+  if (value === 0) throw new InvalidArgumentError('Expected a number above 0, got "0".');
+  return value;
+}
+
 function wholeNumber(text: string, least: number, most: number): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most) {

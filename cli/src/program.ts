@@ -8,6 +8,7 @@ import {
   parseOrigin,
   parsePort,
   parsePositive,
+  parseShare,
   parseUnit,
 } from './options.ts';
 import { version } from './places.ts';
@@ -81,9 +82,87 @@ export function createProgram(): Command {
     .action(async (task, options) => (await import('./commands/infer.ts')).infer(task, options));
 
   program
-    .command('models')
-    .description('list tasks and their variants')
+    .command('register')
+    .description(
+      'make a task of a manifest: variants are made from its models, tried on real inputs and profiled',
+    )
+    .argument('<manifest.json>')
+    .option(
+      '--files <folder>',
+      "folder that the manifest's paths are relative to (default: the manifest's own)",
+    )
+    .option(
+      '--data <folder>',
+      'folder with eval data that are not beside the manifest (default: NEARFAR_DATA)',
+    )
+    .option(
+      '--max-accuracy-drop <share>',
+      'accuracy that a generated variant may lose against its model, 0 to 1',
+      parseUnit,
+      0.01,
+    )
+    .option('--eval-limit <count>', 'labelled inputs to measure on at most (default: all)', parsePositive)
+    .option('--no-generate', 'only the variants of the manifest')
+    .addOption(
+      new Option('--rollout <mode>', 'how traffic goes to the new revision of a task that is there already')
+        .choices(['now', 'canary', 'shadow'])
+        .default('now'),
+    )
+    .option('--share <share>', 'share of requests that a canary or shadow revision sees', parseShare, 0.1)
+    .addOption(localOption())
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(async (manifest, options, command: Command) => {
+      const isUrlGiven = command.getOptionValueSource('url') !== 'default';
+      await (await import('./commands/register.ts')).register(manifest, options, isUrlGiven);
+    });
+
+  for (const [name, description] of [
+    ['promote', "make a task's new revision the one that serves"],
+    ['rollback', "drop a task's new revision, or bring back the one before"],
+  ] as const) {
+    program
+      .command(name)
+      .description(description)
+      .argument('<task>')
+      .option('--json', 'print only JSON')
+      .addOption(urlOption())
+      .addOption(tokenOption())
+      .addOption(stateOption())
+      .action(async (task, options) =>
+        (await import('./commands/revisions.ts')).moveTraffic(name, task, options),
+      );
+  }
+
+  program
+    .command('delete')
+    .description('forget a task with its variants')
+    .argument('<task>')
+    .option('--force', 'also while it is in use')
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(async (task, options) => (await import('./commands/revisions.ts')).deleteTask(task, options));
+
+  program
+    .command('profile')
+    .description('show what was measured of each variant on each device class')
     .argument('[task]')
+    .option('--batch <size>', 'only this batch size', parsePositive)
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(async (task, options) => (await import('./commands/profile.ts')).profile(task, options));
+
+  program
+    .command('models')
+    .description('list tasks and their variants: accuracy, size, speed and cost on each device class')
+    .argument('[task]')
+    .addOption(localOption())
     .option('--json', 'print only JSON')
     .addOption(urlOption())
     .addOption(tokenOption())
@@ -131,6 +210,10 @@ function stateOption(): Option {
   return new Option('--state <directory>', 'where secret, registry, profiles and accounts are kept')
     .env('NEARFAR_STATE')
     .default('.nearfar');
+}
+
+function localOption(): Option {
+  return new Option('--local', 'work on the state folder, whether or not a mesh answers');
 }
 
 function urlOption(): Option {

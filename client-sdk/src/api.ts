@@ -19,8 +19,8 @@ export interface Api {
   placement(request: PlacementRequest, signal?: AbortSignal): Promise<PlacementResponse>;
   /** Reports outcomes; `isLast` lets the request outlive the page. */
   outcomes(report: OutcomesRequest, isLast: boolean): Promise<void>;
-  /** The response of an artifact, whose body is still to be read. */
-  artifact(sha256: string, signal: AbortSignal): Promise<Response>;
+  /** The response of an artifact, or of what it has from `start` on; its body is still to be read. */
+  artifact(sha256: string, signal: AbortSignal, start?: number): Promise<Response>;
   /** Any call whose answer the caller reads itself. */
   request(path: string, init: RequestInit): Promise<Response>;
 }
@@ -64,7 +64,12 @@ export function createApi(endpoint: string, token: NonNullable<MeshOptions['toke
       const response = await post('/v1/outcomes', report, { keepalive: isLast });
       await response.body?.cancel();
     },
-    artifact: (sha256, signal) => request(`/v1/artifacts/${sha256}`, { signal }),
+    artifact: (sha256, signal, start = 0) =>
+      request(`/v1/artifacts/${sha256}`, {
+        signal,
+        // What the browser keeps of the first part may be compressed, and must not be joined with this one.
+        ...(start > 0 && { headers: { Range: `bytes=${start}-` }, cache: 'no-store' }),
+      }),
   };
 }
 

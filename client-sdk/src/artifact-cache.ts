@@ -1,6 +1,7 @@
 import { type Artifact, MeshError } from '@nearfar/protocol';
-import { type Api, networkError } from './api.ts';
+import type { Api } from './api.ts';
 import type { ByteStore } from './byte-store.ts';
+import { download } from './download.ts';
 import { SharedCalls } from './shared-calls.ts';
 
 /** What the cache is built from. */
@@ -10,6 +11,13 @@ export interface ArtifactCacheOptions {
   readonly openStore: () => Promise<ByteStore>;
   /** Called once, when files turn out not to outlive the page. */
   readonly onMemoryOnly: (reason: string) => void;
+}
+
+/** A file of the cache. */
+export interface CachedFile {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Whether it came from the mesh just now, and not from the browser's store or the page's memory. */
+  readonly isDownloaded: boolean;
 }
 
 /** How a caller waits for a file. */
@@ -26,7 +34,7 @@ export interface ArtifactRequest {
  */
 export class ArtifactCache {
   readonly #options: ArtifactCacheOptions;
-  readonly #downloads = new SharedCalls<Uint8Array<ArrayBuffer>, number>();
+  readonly #downloads = new SharedCalls<CachedFile, number>();
   readonly #memory = new Map<string, Uint8Array<ArrayBuffer>>();
   #store: Promise<ByteStore | undefined> | undefined;
   #isMemoryOnly = false;
@@ -41,14 +49,13 @@ export class ArtifactCache {
   }
 
   /**
-   * The bytes of a file. Callers that want the same one at the same time share its download.
+   * A file. Callers that want the same one at the same time share its download; one that breaks off goes on where it
+   * stopped.
    *
-   * @throws MeshError `MESH_ARTIFACT_CORRUPT` when the mesh sent other bytes than it announced.
+   * @throws MeshError `MESH_ARTIFACT_CORRUPT` when the mesh sent other bytes than it announced, `MESH_NETWORK` when it
+   * breaks off again and again.
    */
-  async get(
-    artifact: Artifact,
-    { signal, onLoaded }: ArtifactRequest = {},
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async get(artifact: Artifact, { signal, onLoaded }: ArtifactRequest = {}): Promise<CachedFile> {
     return await this.#downloads.join(artifact.sha256, { signal, onUpdate: onLoaded }, (shared, update) =>
       this.#load(artifact, shared, update),
     );
@@ -63,22 +70,21 @@ export class ArtifactCache {
     artifact: Artifact,
     signal: AbortSignal,
     update: (loadedBytes: number) => void,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  ): Promise<CachedFile> {
     const { sha256, sizeBytes } = artifact;
     const known = this.#memory.get(sha256) ?? (await this.#readStored(sha256));
     if (known !== undefined) {
       update(sizeBytes);
-      return known;
+      return { bytes: known, isDownloaded: false };
     }
-    const response = await this.#options.api.artifact(sha256, signal);
-    const bytes = await readBody(response, artifact, signal, update);
+    const bytes = await download(this.#options.api, artifact, signal, update);
     if ((await digest(bytes)) !== sha256) {
       throw new MeshError('MESH_ARTIFACT_CORRUPT', `Artifact "${artifact.path}" is not what it should be`, {
         details: { sha256 },
       });
     }
     await this.#keep(sha256, bytes);
-    return bytes;
+    return { bytes, isDownloaded: true };
   }
 
   async #readStored(sha256: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -128,43 +134,6 @@ export class ArtifactCache {
     this.#isMemoryOnly = true;
     this.#options.onMemoryOnly(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
   }
-}
-
-/** Reads a body of exactly the announced size. */
-async function readBody(
-  response: Response,
-  { path, sizeBytes }: Artifact,
-  signal: AbortSignal,
-  update: (loadedBytes: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(sizeBytes);
-  const reader = response.body?.getReader();
-  let loadedBytes = 0;
-  for (;;) {
-    let part: ReadableStreamReadResult<Uint8Array> | undefined;
-    try {
-      part = await reader?.read();
-    } catch (cause) {
-      throw networkError(cause, signal);
-    }
-    if (part?.value === undefined) break;
-    if (loadedBytes + part.value.byteLength > sizeBytes) {
-      await reader?.cancel();
-      throw wrongSize(path, sizeBytes, 'more');
-    }
-    bytes.set(part.value, loadedBytes);
-    loadedBytes += part.value.byteLength;
-    update(loadedBytes);
-  }
-  if (loadedBytes < sizeBytes) throw wrongSize(path, sizeBytes, String(loadedBytes));
-  return bytes;
-}
-
-function wrongSize(path: string, expected: number, found: string): MeshError {
-  return new MeshError(
-    'MESH_ARTIFACT_CORRUPT',
-    `Expected artifact "${path}" to have ${expected} bytes, got ${found}`,
-  );
 }
 
 /** The SHA-256 of `bytes` in lower-case hexadecimal. */

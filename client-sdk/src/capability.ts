@@ -17,6 +17,8 @@ export interface WebGpuAdapter {
   readonly architecture: string;
   /** A software adapter: correct, but slow. */
   readonly isFallback: boolean;
+  /** Whether its shaders compute in half precision (the feature `shader-f16`). */
+  readonly hasF16: boolean;
 }
 
 /** Cores are told in these steps only, so that a device class says little about a visitor. */
@@ -45,7 +47,7 @@ async function probeWebGpu(gpu: GPU | undefined): Promise<Pick<Capability, 'webg
     const { vendor, architecture, isFallbackAdapter: isFallback } = adapter.info;
     const name = [vendor, architecture].filter((part) => part !== '').join(' ') || 'unnamed adapter';
     return {
-      webgpu: { vendor, architecture, isFallback },
+      webgpu: { vendor, architecture, isFallback, hasF16: adapter.features.has('shader-f16') },
       description: isFallback ? `${name} (software)` : name,
     };
   } catch (error) {

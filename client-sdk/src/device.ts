@@ -1,31 +1,15 @@
-import { type PageView, Sketch } from '@nearfar/core';
+import { LiveSketch, type PageView } from '@nearfar/core';
 import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import { type Capability, deviceClassOf, isOnWebGpu } from './capability.ts';
 import { EngineHost, type HostedRun } from './engine/engine-host.ts';
 import type { ModelFiles } from './engine/messages.ts';
 import { createId } from './ids.ts';
+import { type LoadTimes, type LocalVariant, profileOf, RUNTIME_BYTES } from './local-variant.ts';
 import type { Measured } from './outcomes.ts';
 import type { EngineName, ReadyVariant, UnavailableVariant } from './types.ts';
 
 /** Runs that fail one after another until a variant counts as broken here. */
 const MAX_FAILURES = 3;
-
-/** Compressed bytes of each runtime that a page downloads before its first run; part of what browser work costs. */
-const RUNTIME_BYTES: Readonly<Record<EngineName, number>> = {
-  'tfjs-webgpu': 180_000,
-  'ort-webgpu': 6_600_000,
-  'ort-wasm': 3_700_000,
-};
-
-interface LocalVariant {
-  readonly spec: VariantSpec;
-  readonly engine: EngineName;
-  readonly sketch: Sketch;
-  readonly loadMs: number;
-  failures: number;
-  /** Runs of `sketch` that have arrived at the mesh. */
-  reportedRuns: number;
-}
 
 /** What a device is made of. */
 export interface DeviceOptions {
@@ -45,6 +29,8 @@ export class Device {
   readonly #hosts = new Map<EngineName, EngineHost>();
   readonly #ready = new Map<string, LocalVariant>();
   readonly #unavailable = new Map<string, UnavailableVariant>();
+  /** What it took each engine to start for the first time, in milliseconds: its download is most of it. */
+  readonly #startMs = new Map<EngineName, number>();
   readonly #epoch: string = createId();
   #capability: Capability | undefined;
   #engine: EngineName | undefined;
@@ -78,7 +64,7 @@ export class Device {
 
   get ready(): ReadyVariant[] {
     if (this.#isClosed) return [];
-    return [...this.#ready.values()].map(({ spec: { task, variant }, engine, sketch }) => ({
+    return [...this.#ready.values()].map(({ spec: { task, variant }, engine, times: { sketch } }) => ({
       task,
       variant,
       engine,
@@ -102,7 +88,9 @@ export class Device {
 
   /** Starts an engine; rejects when this browser cannot run it. */
   async start(engine: EngineName, signal: AbortSignal): Promise<void> {
+    const startedAt = this.#options.now();
     await this.#host(engine).start(signal);
+    if (!this.#startMs.has(engine)) this.#startMs.set(engine, this.#options.now() - startedAt);
   }
 
   /** Loads a variant, for `test` and `run`; gives the milliseconds that it took. */
@@ -123,14 +111,20 @@ export class Device {
   }
 
   /** Makes a loaded and tested variant a candidate at once, and unloads the revision whose place it takes. */
-  async add(engine: EngineName, spec: VariantSpec, loadMs: number, runsMs: readonly number[]): Promise<void> {
-    const sketch = new Sketch();
-    for (const runMs of runsMs) sketch.add(runMs);
+  async add(
+    engine: EngineName,
+    spec: VariantSpec,
+    load: LoadTimes,
+    runsMs: readonly number[],
+  ): Promise<void> {
+    const times = new LiveSketch();
+    for (const runMs of runsMs) times.addMeasured(runMs);
     const name = nameOf(spec);
     const former = this.#ready.get(name);
     this.#engine = engine;
     this.#unavailable.delete(name);
-    this.#ready.set(name, { spec, engine, sketch, loadMs, failures: 0, reportedRuns: 0 });
+    const runs = { failures: 0, measuredRuns: runsMs.length, reportedRuns: 0 };
+    this.#ready.set(name, { spec, engine, times, load, ...runs });
     this.#options.onChange();
     if (former !== undefined && former.spec.revision !== spec.revision) {
       await this.#unload(former.engine, former.spec);
@@ -149,6 +143,12 @@ export class Device {
     if (former !== undefined) await this.#unload(former.engine, former.spec);
   }
 
+  /** Notes that a variant cannot run here for a reason that is known before anything is downloaded. */
+  passOver(spec: VariantSpec, reason: string): void {
+    const { task, variant } = spec;
+    if (!this.#ready.has(nameOf(spec))) this.#unavailable.set(nameOf(spec), { task, variant, reason });
+  }
+
   /**
    * Runs a ready variant.
    *
@@ -165,7 +165,10 @@ export class Device {
       throw new MeshError('MESH_VARIANT_NOT_READY', `"${variant}" is not ready in this page`);
     try {
       const run = await this.#host(local.engine).run(sessionOf(local.spec), inputs, signal);
-      if (inputs[0]?.shape[0] === 1) local.sketch.add(run.computeMs);
+      if (rowsOf(local.spec, inputs) === 1) {
+        local.times.addLive(run.computeMs);
+        local.measuredRuns += 1;
+      }
       local.failures = 0;
       return run;
     } catch (error) {
@@ -182,14 +185,14 @@ export class Device {
   /** What this page can run of `task`, for a decision. */
   view(task: string, isSaving: boolean): Omit<PageView, 'network'> {
     const locals = [...this.#ready.values()];
-    const ready = locals.flatMap(({ spec, engine, sketch }) => {
+    const ready = locals.flatMap(({ spec, engine, times: { sketch } }) => {
       const compute = sketch.moments();
       if (spec.task !== task || compute === undefined) return [];
       const measured = { compute, samples: sketch.count };
       return [{ spec, measured, runtimeBytes: RUNTIME_BYTES[engine] }];
     });
     const pending = [...this.#hosts.values()].reduce((sum, host) => sum + host.pending, 0);
-    const meanMs = Math.max(0, ...locals.map(({ sketch }) => sketch.moments()?.meanMs ?? 0));
+    const meanMs = Math.max(0, ...locals.map(({ times }) => times.sketch.moments()?.meanMs ?? 0));
     return { deviceClass: this.deviceClass ?? 'unknown', ready, backlogMs: pending * meanMs, isSaving };
   }
 
@@ -200,21 +203,15 @@ export class Device {
   measured(): Measured {
     const { deviceClass } = this;
     const news = [...this.#ready.values()]
-      .map((local) => ({ local, runs: local.sketch.count }))
+      .map((local) => ({ local, runs: local.measuredRuns }))
       .filter(({ local, runs }) => runs > local.reportedRuns);
     if (deviceClass === undefined || news.length === 0) return { profiles: [], confirm: () => undefined };
     this.#version += 1;
-    const profiles = news.map(({ local: { spec, sketch, loadMs } }) => ({
-      task: spec.task,
-      variant: spec.variant,
-      revision: spec.revision,
-      deviceClass,
-      batch: 1,
-      epoch: this.#epoch,
-      version: this.#version,
-      computeMs: sketch.toData(),
-      loadMs,
-    }));
+    const life = { deviceClass, epoch: this.#epoch, version: this.#version };
+    const profiles = news.map(({ local }) => {
+      const startMs = this.#startMs.get(local.engine) ?? 0;
+      return { ...profileOf(local, startMs), ...life };
+    });
     const confirm = () => {
       for (const { local, runs } of news) local.reportedRuns = Math.max(local.reportedRuns, runs);
     };
@@ -246,6 +243,11 @@ export class Device {
     }
     return host;
   }
+}
+
+/** Inputs along the batch axis. */
+function rowsOf({ isBatchable }: VariantSpec, [first]: readonly Tensor[]): number {
+  return isBatchable ? (first?.shape[0] ?? 1) : 1;
 }
 
 function nameOf({ task, variant }: Pick<VariantSpec, 'task' | 'variant'>): string {

@@ -1,10 +1,10 @@
 import {
-  classify,
   type Decision,
   decide,
   explainCandidates,
   type JudgedOption,
   optionsUnderLease,
+  predict,
   type RequestSpec,
   resolveSpec,
   toUsd,
@@ -265,7 +265,7 @@ function answer(
   parts.emit('outcome', { ...placement, task: task.task });
   const rule = rows === 1 ? task.postprocess : undefined;
   return {
-    predictions: rule === undefined ? [] : classify(outputs, rule, task.labels),
+    predictions: rule === undefined ? [] : predict(outputs, rule, task.labels),
     outputs,
     placement,
     ...(spec.explain && { explanation: explainCandidates(decision) }),

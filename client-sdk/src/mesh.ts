@@ -1,5 +1,5 @@
 import { MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
-import { createApi } from './api.ts';
+import { createApi, networkError } from './api.ts';
 import { ArtifactCache } from './artifact-cache.ts';
 import { openByteStore } from './byte-store.ts';
 import { probe } from './capability.ts';
@@ -13,7 +13,6 @@ import { OutcomeReporter } from './outcomes.ts';
 import { isSaving, onLeave } from './page-state.ts';
 import { toTensors } from './picture.ts';
 import { PictureReader } from './picture-reader.ts';
-import { prepareTask } from './prepare.ts';
 import { abortable, SharedCalls } from './shared-calls.ts';
 import { TaskCatalog } from './task-catalog.ts';
 import type {
@@ -197,19 +196,24 @@ class PageMesh implements Mesh {
     signal: AbortSignal,
     update: (progress: PrepareProgress) => void,
   ): Promise<void> {
-    const [task] = await Promise.all([this.#catalog.refresh(taskName, signal), this.#probe()]);
+    const [task, { prepareTask }] = await Promise.all([
+      this.#catalog.refresh(taskName, signal),
+      loadPrepare(),
+      this.#probe(),
+    ]);
     // Only for what others measured, which an ended lease tells as well.
     const { profiles } = await this.#leases.get(taskName, 0, { signal, useEnded: 'always' });
-    const knownSamples = ({ variant, revision }: { variant: string; revision: number }) =>
-      profiles.find((known) => known.variant === variant && known.revision === revision)?.samples ?? 0;
+    const known = ({ variant, revision }: { variant: string; revision: number }) =>
+      profiles.find((profile) => profile.variant === variant && profile.revision === revision);
     await prepareTask(
       {
         device: this.#device,
         cache: this.#cache,
         engines: this.#engines,
         maxVariantBytes,
-        knownSamples,
+        known,
         signal,
+        now: this.#inferParts.now,
         update: (progress) => {
           update(progress);
           this.#emit('progress', progress);
@@ -264,6 +268,15 @@ class PageMesh implements Mesh {
   #signalOf(signal: AbortSignal | undefined): AbortSignal {
     const closing = this.#closing.signal;
     return signal === undefined ? closing : AbortSignal.any([signal, closing]);
+  }
+}
+
+/** A part of its own, since pages whose requests all go to the mesh never need it. */
+async function loadPrepare(): Promise<typeof import('./prepare.ts')> {
+  try {
+    return await import('./prepare.ts');
+  } catch (cause) {
+    throw networkError(cause);
   }
 }
 

@@ -1,4 +1,4 @@
-import { checkGolden, type GoldenCase, MIN_SAMPLES, parseGolden } from '@nearfar/core';
+import { checkGolden, MIN_SAMPLES, parseGolden, type ServiceTime } from '@nearfar/core';
 import {
   type Artifact,
   DATATYPE_BYTES,
@@ -8,8 +8,9 @@ import {
   type Tensor,
   type VariantSpec,
 } from '@nearfar/protocol';
-import type { ArtifactCache } from './artifact-cache.ts';
+import type { ArtifactCache, CachedFile } from './artifact-cache.ts';
 import { isOnWebGpu } from './capability.ts';
+import { chooseVariants, type VariantChoice } from './choose-variants.ts';
 import type { Device } from './device.ts';
 import { whenIdle } from './page-state.ts';
 import type { EngineName, PrepareProgress } from './types.ts';
@@ -24,21 +25,23 @@ export interface PrepareParts {
   /** Engines that may be used, most wanted first. */
   readonly engines: readonly EngineName[];
   readonly maxVariantBytes: number;
-  /** Measurements of a variant that devices of this class have already shared. */
-  readonly knownSamples: (spec: VariantSpec) => number;
+  /** What devices of this class have measured of a variant; undefined = nothing. */
+  readonly known: (spec: VariantSpec) => ServiceTime | undefined;
   readonly signal: AbortSignal;
+  /** Milliseconds on a monotonic scale. */
+  readonly now: () => number;
   readonly update: (progress: PrepareProgress) => void;
 }
 
 /** The bytes that a preparation needs in all, and how many of them are here. */
 interface Download {
-  readonly totalBytes: number;
+  totalBytes: number;
   doneBytes: number;
 }
 
 /**
  * Makes the device a place where requests of `task` can run, on the first engine on which a variant passes its
- * self-test. Variants that were prepared before stay as they are.
+ * self-test: of each model the variant that `chooseVariants` puts first, or when that fails here the next.
  *
  * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when none passes on any engine, with the reasons in `details`, or when the
  * page is not in a secure context, without which browsers have neither the hash for downloads nor WebGPU.
@@ -53,25 +56,28 @@ export async function prepareTask(parts: PrepareParts, task: TaskInfo): Promise<
   }
   const reasons: string[] = [];
   for (const engine of engines) {
+    const { models, obstacles } = chooseVariants(task.variants, {
+      engine,
+      capability: device.capability,
+      maxVariantBytes: parts.maxVariantBytes,
+      minAccuracy: task.defaults.min_accuracy ?? 0,
+      knownMs: (spec) => parts.known(spec)?.compute.meanMs,
+      isReady: (spec) => device.has(spec),
+    });
     const obstacle = obstacleTo(engine, device);
-    const variants = variantsFor(task, engine, parts.maxVariantBytes);
-    if (obstacle !== undefined || variants.length === 0) {
+    if (obstacle !== undefined || models.length + obstacles.length === 0) {
       reasons.push(`${engine}: ${obstacle ?? 'the task has no variant for it that is small enough'}`);
       continue;
     }
-    const download: Download = { totalBytes: sum(variants.flatMap(filesOf)), doneBytes: 0 };
-    for (const spec of variants) await prepareOrReject(parts, engine, spec, download);
-    if (variants.some((spec) => device.has(spec))) {
-      update({
-        task: task.task,
-        phase: 'ready',
-        loadedBytes: download.totalBytes,
-        totalBytes: download.totalBytes,
-      });
+    for (const { spec, reason } of obstacles) device.passOver(spec, reason);
+    const totalBytes = await prepareModels(parts, engine, models);
+    if (models.flat().some((spec) => device.has(spec))) {
+      update({ task: task.task, phase: 'ready', loadedBytes: totalBytes, totalBytes });
       return;
     }
+    const tried = [...models.flat(), ...obstacles.map(({ spec }) => spec)];
     const failed = device.unavailable.filter(
-      (entry) => entry.task === task.task && variants.some(({ variant }) => variant === entry.variant),
+      (entry) => entry.task === task.task && tried.some(({ variant }) => variant === entry.variant),
     );
     reasons.push(...failed.map(({ variant, reason }) => `${engine}: ${variant}: ${reason}`));
   }
@@ -88,32 +94,53 @@ function obstacleTo(engine: EngineName, device: Device): string | undefined {
   return device.admits(engine) ? undefined : 'this page computes on other hardware already';
 }
 
-/** The variants of a task that an engine can run, the smallest first. */
-function variantsFor(task: TaskInfo, engine: EngineName, maxBytes: number): VariantSpec[] {
-  const format = engine === 'tfjs-webgpu' ? 'tfjs' : 'onnx';
-  const sized = task.variants.map((spec) => ({ spec, bytes: sum(spec.artifacts) }));
-  return sized
-    .filter(({ spec, bytes }) => spec.format === format && bytes <= maxBytes)
-    .sort((a, b) => a.bytes - b.bytes)
-    .map(({ spec }) => spec);
+/** Prepares one variant of each model; gives the bytes that this needed. */
+async function prepareModels(
+  parts: PrepareParts,
+  engine: EngineName,
+  models: VariantChoice['models'],
+): Promise<number> {
+  const { device, signal } = parts;
+  const firsts = models.flatMap((own) => own.slice(0, 1));
+  const download: Download = { totalBytes: sum(firsts.flatMap(filesOf)), doneBytes: 0 };
+  if (firsts.every((spec) => device.has(spec))) return download.totalBytes;
+  try {
+    // First of all: what an engine that does not start would run need not be downloaded.
+    await device.start(engine, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    for (const spec of firsts) await device.reject(spec, engine, messageOf(error));
+    return download.totalBytes;
+  }
+  for (const own of models) {
+    for (const [index, spec] of own.entries()) {
+      if (index > 0) download.totalBytes += sum(filesOf(spec));
+      if (await prepareOrReject(parts, engine, spec, download)) break;
+    }
+  }
+  return download.totalBytes;
 }
 
+/** Gives whether there is nothing more to try for the model: the variant is ready, or the mesh cannot be reached. */
 async function prepareOrReject(
   parts: PrepareParts,
   engine: EngineName,
   spec: VariantSpec,
   download: Download,
-): Promise<void> {
+): Promise<boolean> {
   const { device, signal } = parts;
   const neededBytes = sum(filesOf(spec));
   const doneBefore = download.doneBytes;
+  let isDone = true;
   try {
     if (!device.has(spec)) await prepareVariant(parts, engine, spec, download);
   } catch (error) {
     signal.throwIfAborted();
-    await device.reject(spec, engine, error instanceof Error ? error.message : String(error));
+    await device.reject(spec, engine, messageOf(error));
+    isDone = error instanceof MeshError && error.code === 'MESH_NETWORK';
   }
   download.doneBytes = doneBefore + neededBytes;
+  return isDone;
 }
 
 /** Download, load, self-test, measure. Only what passes becomes a candidate. */
@@ -131,41 +158,44 @@ async function prepareVariant(
   };
   progress('download');
   const files = [];
+  const startedAt = parts.now();
+  let isCold = true;
   for (const artifact of spec.artifacts) {
-    files.push({ path: artifact.path, bytes: await fetchFile(parts, spec, artifact, download) });
+    const { bytes, isDownloaded } = await fetchFile(parts, spec, artifact, download);
+    files.push({ path: artifact.path, bytes });
+    isCold &&= isDownloaded;
   }
+  const downloadMs = isCold ? parts.now() - startedAt : undefined;
   const golden =
     spec.golden === undefined
       ? undefined
-      : parseGolden(await fetchFile(parts, spec, spec.golden, download), spec);
+      : parseGolden((await fetchFile(parts, spec, spec.golden, download)).bytes, spec);
 
   progress('load');
-  await device.start(engine, signal);
-  const loadMs = await device.load(engine, spec, { spec, files }, signal);
+  const compileMs = await device.load(engine, spec, { spec, files }, signal);
 
   progress('test');
-  if (golden !== undefined) {
-    const { outputs } = await device.test(engine, spec, golden.inputs, signal);
-    checkGolden(golden, outputs, spec.tolerance);
-  }
+  const inputs = golden?.inputs ?? zeroInputs(spec);
+  const { outputs, computeMs: firstRunMs } = await device.test(engine, spec, inputs, signal);
+  if (golden !== undefined) checkGolden(golden, outputs, spec.tolerance);
   progress('measure');
-  await device.add(engine, spec, loadMs, await measure(parts, engine, spec, golden));
+  const runsMs = await measure(parts, engine, spec, spec.isBatchable ? firstRow(inputs) : inputs);
+  await device.add(engine, spec, { downloadMs, compileMs, firstRunMs }, runsMs);
 }
 
 /**
- * Milliseconds of runs of one input, each begun in an idle moment. The first run compiles and is left out; a class
- * that others have measured well enough needs only one run to prove that it is warm.
+ * Milliseconds of runs of one input, each begun in an idle moment. The first run compiles for one input and is left out;
+ * a class that others have measured well enough needs only one run to prove that it is warm.
  */
 async function measure(
-  { device, knownSamples, signal }: PrepareParts,
+  { device, known, signal }: PrepareParts,
   engine: EngineName,
   spec: VariantSpec,
-  golden: GoldenCase | undefined,
+  inputs: readonly Tensor[],
 ): Promise<number[]> {
-  const inputs = golden === undefined ? zeroInputs(spec) : firstRow(golden.inputs);
   await device.test(engine, spec, inputs, signal);
   const runsMs: number[] = [];
-  const wanted = knownSamples(spec) >= MIN_SAMPLES ? 1 : MEASURED_RUNS;
+  const wanted = (known(spec)?.samples ?? 0) >= MIN_SAMPLES ? 1 : MEASURED_RUNS;
   while (runsMs.length < wanted) {
     await whenIdle();
     const { computeMs } = await device.test(engine, spec, inputs, signal);
@@ -179,9 +209,9 @@ async function fetchFile(
   { task, variant }: VariantSpec,
   artifact: Artifact,
   download: Download,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<CachedFile> {
   const doneBefore = download.doneBytes;
-  const bytes = await cache.get(artifact, {
+  const file = await cache.get(artifact, {
     signal,
     onLoaded: (fileBytes) => {
       download.doneBytes = doneBefore + fileBytes;
@@ -190,7 +220,7 @@ async function fetchFile(
     },
   });
   download.doneBytes = doneBefore + artifact.sizeBytes;
-  return bytes;
+  return file;
 }
 
 function filesOf({ artifacts, golden }: VariantSpec): Artifact[] {
@@ -220,4 +250,8 @@ function zeroInputs({ inputs }: VariantSpec): Tensor[] {
       data: new Uint8Array(elementCount(sized) * DATATYPE_BYTES[datatype]),
     };
   });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

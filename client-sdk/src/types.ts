@@ -110,7 +110,7 @@ export interface PrepareProgress {
   readonly phase: 'download' | 'load' | 'test' | 'measure' | 'ready';
   /** Bytes that are here already, from the cache or the network. */
   readonly loadedBytes: number;
-  /** Bytes that the preparation needs in all; known from the start. */
+  /** Bytes that the preparation needs in all, before compression; grows only when a variant fails and another stands in. */
   readonly totalBytes: number;
 }
 
@@ -173,8 +173,9 @@ export interface MeshEvents {
 /** A mesh as a page sees it. */
 export interface Mesh {
   /**
-   * Makes this device a place where the task's requests can run: downloads, loads, self-tests and measures its
-   * variants. Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work.
+   * Makes this device a place where the task's requests can run: downloads, loads, self-tests and measures one variant
+   * of each model, the smallest that the device can run and that is accurate enough for the task's own requests.
+   * Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work.
    *
    * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when no variant can run here, with the reasons in `details`, or when the
    * page comes neither by HTTPS nor from localhost.

@@ -1,10 +1,10 @@
-import type { RegisteredTask, RegistryStore } from '@nearfar/core';
-import { MeshError, type TaskInfo, type Tier, type VariantSpec } from '@nearfar/protocol';
+import type { RegisteredTask, RegistryStore, TaskRecord } from '@nearfar/core';
+import { MeshError, type VariantSpec } from '@nearfar/protocol';
 
 /** The registered tasks, in memory and in the registry. */
 export class Catalog {
   readonly #registry: RegistryStore;
-  readonly #tasks = new Map<string, RegisteredTask>();
+  readonly #records = new Map<string, TaskRecord>();
 
   private constructor(registry: RegistryStore) {
     this.#registry = registry;
@@ -13,67 +13,67 @@ export class Catalog {
   /** Opens the catalog with what the registry holds. */
   static async open(registry: RegistryStore): Promise<Catalog> {
     const catalog = new Catalog(registry);
-    for (const task of await registry.list()) catalog.#tasks.set(task.task, task);
+    for (const record of await registry.list()) catalog.#records.set(record.active.task, record);
     return catalog;
   }
 
-  /** Registers a task or replaces the one of that name. */
-  async put(task: RegisteredTask): Promise<void> {
-    await this.#registry.put(task);
-    this.#tasks.set(task.task, task);
+  /** Keeps a task's record, or replaces it as a whole. */
+  async put(record: TaskRecord): Promise<void> {
+    await this.#registry.put(record);
+    this.#records.set(record.active.task, record);
   }
 
-  /** Every task, by name. */
+  /** Forgets a task with all of its revisions. */
+  async delete(task: string): Promise<void> {
+    await this.#registry.delete(task);
+    this.#records.delete(task);
+  }
+
+  /** Every record, by the task's name. */
+  records(): readonly TaskRecord[] {
+    return [...this.#records.values()].sort((a, b) => (a.active.task < b.active.task ? -1 : 1));
+  }
+
+  /** The active revision of every task, by name. */
   list(): readonly RegisteredTask[] {
-    return [...this.#tasks.values()].sort((a, b) => (a.task < b.task ? -1 : 1));
+    return this.records().map(({ active }) => active);
   }
 
-  /** Every variant of every task. */
-  variants(): readonly VariantSpec[] {
-    return this.list().flatMap((task) => task.variants);
+  record(task: string): TaskRecord | undefined {
+    return this.#records.get(task);
   }
 
-  find(task: string): RegisteredTask | undefined {
-    return this.#tasks.get(task);
+  /** A variant of any revision that is kept: pages and workers may still speak of a former one. */
+  findVariant(task: string, variant: string, revision: number): VariantSpec | undefined {
+    const record = this.#records.get(task);
+    if (record === undefined) return undefined;
+    for (const { variants } of revisionsOf(record)) {
+      const found = variants.find((entry) => entry.variant === variant && entry.revision === revision);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** @throws MeshError `MESH_UNKNOWN_TASK`. */
-  task(name: string): RegisteredTask {
-    const task = this.#tasks.get(name);
-    if (task !== undefined) return task;
+  known(name: string): TaskRecord {
+    const record = this.#records.get(name);
+    if (record !== undefined) return record;
     throw new MeshError('MESH_UNKNOWN_TASK', `Unknown task "${name.slice(0, 128)}"`, {
-      details: { tasks: [...this.#tasks.keys()].sort().slice(0, 64) },
+      details: { tasks: [...this.#records.keys()].sort().slice(0, 64) },
     });
   }
-
-  /** @throws MeshError `MESH_UNKNOWN_VARIANT`. */
-  variant(task: RegisteredTask, name: string): VariantSpec {
-    const variant = task.variants.find((entry) => entry.variant === name);
-    if (variant !== undefined) return variant;
-    throw new MeshError(
-      'MESH_UNKNOWN_VARIANT',
-      `Task "${task.task}" has no variant "${name.slice(0, 128)}"`,
-      {
-        details: { variants: task.variants.map((entry) => entry.variant) },
-      },
-    );
-  }
 }
 
-/** Tiers that can run a variant: browsers run both formats, workers run ONNX. */
-export function tiersOf(variant: VariantSpec): Tier[] {
-  return variant.format === 'onnx' ? ['browser', 'edge', 'pool'] : ['browser'];
+/** The revisions of a record: the active one, what comes next, what came before. */
+export function revisionsOf({ active, next, previous }: TaskRecord): readonly RegisteredTask[] {
+  return [active, ...(next === undefined ? [] : [next.task]), ...(previous === undefined ? [] : [previous])];
 }
 
-/** A task as pages and the console see it. */
-export function taskInfo(task: RegisteredTask): TaskInfo {
-  return {
-    task: task.task,
-    kind: task.kind,
-    labels: [...task.labels],
-    ...(task.preprocess !== undefined && { preprocess: task.preprocess }),
-    ...(task.postprocess !== undefined && { postprocess: task.postprocess }),
-    defaults: task.defaults,
-    variants: task.variants.map((variant) => ({ ...variant, tiers: tiersOf(variant) })),
-  };
+/** @throws MeshError `MESH_UNKNOWN_VARIANT`. */
+export function variantOf(task: RegisteredTask, name: string): VariantSpec {
+  const variant = task.variants.find((entry) => entry.variant === name);
+  if (variant !== undefined) return variant;
+  throw new MeshError('MESH_UNKNOWN_VARIANT', `Task "${task.task}" has no variant "${name.slice(0, 128)}"`, {
+    details: { variants: task.variants.map((entry) => entry.variant) },
+  });
 }

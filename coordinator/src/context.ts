@@ -3,24 +3,38 @@ import type { Claims, TokenGate } from './auth.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Catalog } from './catalog.ts';
 import type { DecisionLog } from './decisions.ts';
+import type { DominanceIndex } from './dominated.ts';
 import type { Fleet } from './fleet.ts';
 import type { Metrics } from './metrics.ts';
 import type { CoordinatorOptions } from './options.ts';
+import type { Registrations } from './registrations.ts';
+import type { Rollouts } from './rollout/rollouts.ts';
+import type { ShadowLog } from './rollout/shadow-log.ts';
+import type { Usage } from './rollout/usage.ts';
 
 /** What the steps and the routes share. */
 export interface Context {
   readonly options: CoordinatorOptions;
   readonly catalog: Catalog;
   readonly fleet: Fleet;
+  readonly rollouts: Rollouts;
+  readonly usage: Usage;
+  readonly registrations: Registrations;
+  readonly shadows: ShadowLog;
   /** What workers measured. */
   readonly book: ProfileBook;
   /** What pages say that they measured: never mixed with the workers', whose classes have the same names. */
   readonly pageBook: ProfileBook;
+  /** Variants that are not worth choosing in workers, and in pages. */
+  readonly dominance: DominanceIndex;
+  readonly pageDominance: DominanceIndex;
   readonly decisions: DecisionLog;
   readonly metrics: Metrics;
   readonly gate: TokenGate;
   readonly rates: TokenBuckets;
   readonly bodies: ByteBudget;
+  /** Aborts when the mesh is shutting down. */
+  readonly closing: AbortSignal;
   /** Lets a promise run on by itself; its failure is logged, and closing waits for it. */
   readonly background: (what: string, work: Promise<unknown>) => void;
 }

@@ -4,9 +4,10 @@ import {
   type CoordinatorSideLink,
   ProfileBook,
   type RegisteredTask,
+  type TaskRecord,
   TokenBuckets,
 } from '@nearfar/core';
-import { MeshError } from '@nearfar/protocol';
+import { type ErrorCode, MeshError, type Rollout } from '@nearfar/protocol';
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Claims, requireRole, TokenGate } from './auth.ts';
@@ -14,16 +15,24 @@ import { ByteBudget } from './byte-budget.ts';
 import { Catalog } from './catalog.ts';
 import type { AppEnvironment, Context } from './context.ts';
 import { DecisionLog } from './decisions.ts';
+import { DominanceIndex } from './dominated.ts';
 import { Fleet } from './fleet.ts';
 import { Metrics } from './metrics.ts';
 import type { CoordinatorOptions } from './options.ts';
+import { Registrations } from './registrations.ts';
+import { Collector } from './rollout/collector.ts';
+import { Rollouts } from './rollout/rollouts.ts';
+import { ShadowLog } from './rollout/shadow-log.ts';
+import { Usage } from './rollout/usage.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { modelRoutes } from './routes/models.ts';
 import { oipRoutes } from './routes/oip.ts';
 import { outcomeRoutes } from './routes/outcomes.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { paretoRoutes } from './routes/pareto.ts';
 import { placementRoutes } from './routes/placements.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { isPageReporter, learnFromWorker } from './steps/learn.ts';
@@ -32,15 +41,37 @@ const DEFAULT_REPORT_EVERY_MS = 1_000;
 const DEFAULT_CALLER_RATE: BucketRule = { ratePerSecond: 5_000, burst: 10_000 };
 /** Callers choose what goes into these lines. */
 const MAX_LOGGED_CHARACTERS = 2_000;
+/** Errors that come before all of a body was read. */
+const UNREAD_CODES: readonly ErrorCode[] = ['MESH_BODY_TOO_LARGE', 'MESH_BODY_TOO_SLOW', 'MESH_STORAGE_FULL'];
 const DEFAULT_HELD_BYTES = 512 * 1024 * 1024;
 
 /** A running coordinator. */
 export interface Coordinator {
   /** The HTTP interface; every runtime serves its `fetch`. */
   readonly app: Hono<AppEnvironment>;
-  /** Registers a task or replaces the one of that name, and sends its variants to the workers. */
-  register(task: RegisteredTask): Promise<void>;
-  /** The registered tasks, by name. */
+  /**
+   * Registers a revision of a task. The first one serves at once; one of the same source with equal variants as the active
+   * or the next one changes nothing; any other is loaded by the workers and takes over as `rollout` says (default: all at
+   * once, as soon as it is warm). Its number, and those of variants with new files, are raised where they were given before.
+   *
+   * @returns what the mesh holds of the task now.
+   */
+  register(task: RegisteredTask, rollout?: Rollout): Promise<TaskRecord>;
+  /**
+   * Lets the next revision answer everything, as soon as it is warm.
+   *
+   * @throws MeshError `MESH_UNKNOWN_TASK`, `MESH_BAD_REQUEST` when there is none.
+   */
+  promote(task: string): Promise<TaskRecord>;
+  /**
+   * Drops the next revision; where there is none, brings the previous one back, as soon as it is warm.
+   *
+   * @throws MeshError `MESH_UNKNOWN_TASK`, `MESH_NO_PREVIOUS_REVISION`.
+   */
+  rollback(task: string): Promise<TaskRecord>;
+  /** All that the mesh holds of each task, by name. */
+  records(): readonly TaskRecord[];
+  /** The active revision of each task, by name. */
   tasks(): readonly RegisteredTask[];
   /**
    * Takes over the link of a worker whose token was checked.
@@ -70,6 +101,7 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     (isPageReporter(stored.reporter) ? pageBook : book).absorb(stored);
   }
 
+  const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   const background = (what: string, work: Promise<unknown>) => {
     const watched = work
@@ -77,16 +109,33 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
       .finally(() => running.delete(watched));
     running.add(watched);
   };
-  const register = async (task: RegisteredTask) => {
-    await catalog.put(task);
-    context.fleet.assignAll();
-    log('info', 'task registered', { task: task.task, variants: task.variants.length });
-  };
+  const usage = new Usage((task) => rollouts.drained(task));
+  const registrations = new Registrations(() => collector.collect());
+  const collector = new Collector({
+    records: () => catalog.records(),
+    artifacts: options.artifacts,
+    profiles: options.profiles,
+    books: [book, pageBook],
+    isRegistering: () => registrations.count > 0,
+    background,
+  });
+  const rollouts = new Rollouts({
+    catalog,
+    usage,
+    book,
+    workers: () => context.fleet.list(),
+    assignAll: () => context.fleet.assignAll(),
+    onForgotten: (gone) => collector.forget(gone),
+    background,
+    log,
+  });
   const context: Context = {
     options,
     catalog,
     book,
     pageBook,
+    dominance: new DominanceIndex(book, clock),
+    pageDominance: new DominanceIndex(pageBook, clock),
     decisions: new DecisionLog(),
     metrics: new Metrics(),
     gate: new TokenGate(options.secret, clock),
@@ -97,14 +146,21 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
       log,
       reportEveryMs: options.reportEveryMs ?? DEFAULT_REPORT_EVERY_MS,
       embeddedIds: new Set(options.embeddedWorkerIds),
-      variants: () => catalog.variants(),
+      variants: () => rollouts.variants(),
+      onChange: () => rollouts.refresh(),
       onProfiles: (workerId, reports) => learnFromWorker(context, workerId, reports),
     }),
+    rollouts,
+    usage,
+    registrations,
+    shadows: new ShadowLog(),
+    closing: closing.signal,
     background,
   };
 
-  let closing: Promise<void> | undefined;
+  let closed: Promise<void> | undefined;
   const close = async () => {
+    closing.abort(new MeshError('MESH_DRAINING', 'The mesh is shutting down'));
     context.fleet.close();
     await options.pictures.close();
     await Promise.all(running);
@@ -113,7 +169,10 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
   };
   return {
     app: createApp(context),
-    register,
+    register: (task, rollout) => rollouts.register(task, rollout),
+    promote: (task) => rollouts.promote(task),
+    rollback: (task) => rollouts.rollback(task),
+    records: () => catalog.records(),
     tasks: () => catalog.list(),
     artifacts: options.artifacts,
     fleet: context.fleet,
@@ -124,8 +183,8 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     },
     embedWorker: (link) => context.fleet.accept(link, { tier: 'edge', isEmbedded: true }),
     close: () => {
-      closing ??= close();
-      return closing;
+      closed ??= close();
+      return closed;
     },
   };
 }
@@ -167,6 +226,8 @@ function createApp(context: Context): Hono<AppEnvironment> {
     outcomeRoutes,
     artifactRoutes,
     adminRoutes,
+    modelRoutes,
+    paretoRoutes,
     metricsRoutes,
     pageRoutes,
   ]) {
@@ -175,7 +236,7 @@ function createApp(context: Context): Hono<AppEnvironment> {
   const answerError = (error: MeshError): Response => {
     metrics.error(error.code);
     // What is left of a body that was refused is not worth reading.
-    const isUnread = error.code === 'MESH_BODY_TOO_LARGE' || error.code === 'MESH_BODY_TOO_SLOW';
+    const isUnread = UNREAD_CODES.includes(error.code);
     const retryAfter =
       error.retryAfterSeconds ?? (error.status === 503 || error.status === 429 ? 1 : undefined);
     return Response.json(error.toBody(), {

@@ -112,22 +112,26 @@ export class FleetWorker {
     return [...this.#replicas.values()];
   }
 
-  /** How far the worker is with this very revision of a variant. */
-  replica(spec: VariantSpec): Replica | undefined {
-    const replica = this.#replicas.get(keyOf(spec));
-    return replica?.revision === spec.revision ? replica : undefined;
+  /** Whether it has what runs the variant's format; a cascade is run by the mesh, not by a worker. */
+  canRun({ format }: VariantSpec): boolean {
+    return format !== 'cascade' && this.hello.formats.includes(format);
   }
 
-  /** Brings the worker to hold exactly those of `specs` that it can run. */
+  /** How far the worker is with this very revision of a variant. */
+  replica(spec: VariantSpec): Replica | undefined {
+    return this.#replicas.get(keyOf(spec));
+  }
+
+  /** Brings the worker to hold exactly those of `specs` that it can run, where need be in two revisions. */
   assign(specs: readonly VariantSpec[]): void {
-    const wanted = new Map(
-      specs.filter((spec) => this.hello.formats.includes(spec.format)).map((spec) => [keyOf(spec), spec]),
-    );
+    const wanted = new Map(specs.filter((spec) => this.canRun(spec)).map((spec) => [keyOf(spec), spec]));
     for (const [key, spec] of this.#assigned) {
-      if (wanted.get(key)?.revision === spec.revision) continue;
+      if (wanted.has(key)) continue;
       const { task, variant, revision } = spec;
       this.#link.send({ type: 'variant-unload', task, variant, revision });
       this.#assigned.delete(key);
+      // What it said of it no longer holds, and is not to be believed when it comes again.
+      this.#replicas.delete(key);
     }
     for (const [key, spec] of wanted) {
       if (this.#assigned.has(key)) continue;
@@ -268,6 +272,6 @@ function deadlineExceeded(timeoutMs: number): MeshError {
   );
 }
 
-function keyOf({ task, variant }: { readonly task: string; readonly variant: string }): string {
-  return `${task}/${variant}`;
+function keyOf({ task, variant, revision }: Pick<Replica, 'task' | 'variant' | 'revision'>): string {
+  return `${task}/${variant}/${revision}`;
 }

@@ -22,6 +22,8 @@ export interface FleetOptions {
   /** Every variant that workers should hold. */
   readonly variants: () => readonly VariantSpec[];
   readonly onProfiles: (workerId: string, reports: readonly ProfileReport[]) => void;
+  /** Called when a worker said what it holds or measured, and when one left. */
+  readonly onChange: () => void;
 }
 
 /** What whoever opened a link may claim to be. */
@@ -73,6 +75,7 @@ export class Fleet {
       worker.lose(`was lost (${code}${reason === '' ? '' : `: ${reason}`})`);
       if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id);
       log('info', 'worker left', { worker: worker.id, code, reason });
+      this.#options.onChange();
     });
     link.onMessage((message, tensors) => {
       if (worker === undefined) {
@@ -87,6 +90,7 @@ export class Fleet {
       }
       worker.receive(message, tensors);
       if (message.type === 'profile-report') this.#options.onProfiles(worker.id, message.reports);
+      if (message.type === 'profile-report' || message.type === 'load-report') this.#options.onChange();
     });
   }
 

@@ -5,7 +5,6 @@ export {
   type Role,
   verifyToken,
 } from './auth.ts';
-export { taskInfo, tiersOf } from './catalog.ts';
 export type { AppEnvironment } from './context.ts';
 export {
   type Coordinator,
@@ -31,4 +30,8 @@ export type {
   CoordinatorOptions,
   Log,
   PictureReader,
+  Registrar,
+  RegistrarEvent,
 } from './options.ts';
+export { offlineRecord } from './rollout/offline-record.ts';
+export { taskInfo, tiersOf } from './task-info.ts';

@@ -20,6 +20,8 @@ interface Histogram {
 export class Metrics {
   readonly #requests = new Map<string, number>();
   readonly #costs = new Map<string, number>();
+  readonly #revisions = new Map<string, number>();
+  readonly #shadows = new Map<string, number>();
   readonly #errors = new Map<string, number>();
   readonly #latencies = new Map<string, Histogram>();
 
@@ -42,6 +44,16 @@ export class Metrics {
     }
   }
 
+  /** Counts a request by the revision that was to answer it. */
+  revision(labels: { task: string; revision: string; status: string }): void {
+    increment(this.#revisions, labelText(labels), 1);
+  }
+
+  /** Counts a request that a revision on its way ran, or was to run, for comparison. */
+  shadow(labels: { task: string; revision: string; result: string }): void {
+    increment(this.#shadows, labelText(labels), 1);
+  }
+
   /** Counts an error that a caller got. */
   error(code: string): void {
     increment(this.#errors, labelText({ code }), 1);
@@ -60,6 +72,13 @@ export class Metrics {
     return [
       ...lines('nearfar_requests_total', 'counter', 'Requests by task, tier and status.', this.#requests),
       ...lines('nearfar_cost_usd_total', 'counter', 'Attributed cost in US dollars.', this.#costs),
+      ...lines('nearfar_revision_requests_total', 'counter', 'Requests by revision.', this.#revisions),
+      ...lines(
+        'nearfar_shadow_requests_total',
+        'counter',
+        'Requests that the next revision ran as well, by what came of it.',
+        this.#shadows,
+      ),
       ...lines('nearfar_errors_total', 'counter', 'Errors that callers got, by code.', this.#errors),
       ...lines('nearfar_workers', 'gauge', 'Connected workers by tier and state.', byPlace),
       ...lines('nearfar_waiting_requests', 'gauge', 'Requests that wait in workers.', waiting),

@@ -5,9 +5,17 @@ import type {
   Clock,
   NetworkPath,
   ProfileStore,
+  RegisteredTask,
   RegistryStore,
+  TaskRecord,
 } from '@nearfar/core';
-import type { ImagePreprocess, Prices, Tensor } from '@nearfar/protocol';
+import type {
+  ImagePreprocess,
+  Prices,
+  RegistrationEvent,
+  RegistrationRequest,
+  Tensor,
+} from '@nearfar/protocol';
 
 /** Turns a picture's bytes into the model's tensor, off the event loop. */
 export interface PictureReader {
@@ -25,6 +33,27 @@ export interface PictureReader {
   ): Promise<Tensor>;
   /** Rejects what is waiting. May be called twice. */
   close(): Promise<void>;
+}
+
+/** What a registrar says while it works; its end is the promise's. */
+export type RegistrarEvent = Extract<RegistrationEvent, { type: 'progress' | 'variant' | 'note' }>;
+
+/** Makes a task of a manifest and its files. */
+export interface Registrar {
+  /**
+   * Reads the models, makes and tries their variants, and keeps all of their files in the artifact store.
+   *
+   * `known` is what the mesh holds of the task: a variant whose files are the same keeps its revision, one with other files
+   * gets a number above all that `known` has of it. Rejects with a `MeshError` that says what was expected, and with the
+   * signal's reason when it aborts first; what it has kept by then is used by the next try. `emit` may be called until the
+   * promise settles.
+   */
+  register(
+    request: RegistrationRequest,
+    known: TaskRecord | undefined,
+    emit: (event: RegistrarEvent) => void,
+    signal: AbortSignal,
+  ): Promise<RegisteredTask>;
 }
 
 /** The files of the console and the demo page. */
@@ -51,6 +80,8 @@ export interface CoordinatorOptions {
   /** Signs and checks tokens and leases (HS256); at least 32 bytes. */
   readonly secret: Uint8Array;
   readonly pictures: PictureReader;
+  /** Makes tasks of manifests; absent = the mesh takes no registrations over HTTP. */
+  readonly registrar?: Registrar;
   /** Files of the console and the demo page; absent = no pages. */
   readonly assets?: AssetSource;
   /** Whether callers must show a token (default true). Health and pages are always open. */

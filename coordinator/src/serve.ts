@@ -1,16 +1,28 @@
 import { toUsd, ZERO } from '@nearfar/core';
-import type { Tensor } from '@nearfar/protocol';
+import type { Tensor, VariantSpec } from '@nearfar/protocol';
 import type { Context } from './context.ts';
 import type { DecisionRecord, OutcomeRecord } from './decisions.ts';
 import { accountExecuted, accountFailed } from './steps/account.ts';
 import type { Admitted } from './steps/admit.ts';
+import { executeCascade, pinnedCascade } from './steps/cascade.ts';
 import { type Execution, execute } from './steps/execute.ts';
+import { shadow } from './steps/shadow.ts';
 
-/** An answered request: its outputs, where it ran and how it went. */
-export interface Served {
+/** What gave an answer, and what that was predicted to take and cost. */
+interface Answer {
   readonly outputs: readonly Tensor[];
+  readonly variant: VariantSpec;
+  /** Of a cascade: the stage that the answer rests on. */
+  readonly stage?: 'small' | 'large';
+  /** In the order in which they ran; more than one only for a cascade. */
+  readonly executions: readonly [Execution, ...Execution[]];
+  readonly predictedMs: number;
+  readonly predictedCostPicoUsd: number;
+}
+
+/** An answered request: its outputs, what gave them and how it went. */
+export interface Served extends Answer {
   readonly decisionId: string;
-  readonly execution: Execution;
   readonly outcome: OutcomeRecord;
   /** The whole decision, where the caller asked to explain. */
   readonly explanation: DecisionRecord | undefined;
@@ -19,40 +31,56 @@ export interface Served {
 /** The path of an admitted request: decide → place → execute → account. Workers report what there is to learn. */
 export async function serve(context: Context, admitted: Admitted): Promise<Served> {
   try {
-    const asked = { task: admitted.task, rows: admitted.rows, network: ZERO };
-    const execution = await execute(context, admitted, asked);
-    const outcome = accountExecuted(context, admitted, execution);
-    const { decisionId, spec } = admitted;
+    const answer = await run(context, admitted);
+    const outcome = accountExecuted(context, admitted, answer.executions);
+    context.usage.answered(admitted.task.task, context.options.clock.now());
+    shadow(context, admitted, answer);
+    const { decisionId, spec, subject } = admitted;
     const explanation = spec.explain
-      ? context.decisions.get(decisionId, { role: 'client', subject: admitted.subject })
+      ? context.decisions.get(decisionId, { role: 'client', subject })
       : undefined;
-    return { outputs: execution.executed.outputs, decisionId, execution, outcome, explanation };
+    return { ...answer, decisionId, outcome, explanation };
   } catch (error) {
     accountFailed(context, admitted, error);
     throw error;
   }
 }
 
-/** The flat response parameters of an answer. */
-export function responseParameters({
-  decisionId,
-  execution,
-  outcome,
-}: Served): Record<string, string | number | boolean> {
-  const { placement } = execution;
+async function run(context: Context, admitted: Admitted): Promise<Answer> {
+  const pinned = pinnedCascade(admitted);
+  if (pinned?.cascade !== undefined) {
+    return { variant: pinned, ...(await executeCascade(context, admitted, pinned, pinned.cascade)) };
+  }
+  const asked = { task: admitted.task, rows: admitted.rows, network: ZERO };
+  const execution = await execute(context, admitted, asked);
+  const { variant, judged } = execution.placement;
   return {
-    tier: placement.worker.hello.tier,
-    variant: placement.variant.variant,
-    worker: placement.worker.id,
-    accuracy: placement.variant.accuracy.value,
-    predicted_ms: placement.judged.predictedMs,
-    predicted_cost_usd: toUsd(placement.judged.option.costPicoUsd),
+    outputs: execution.executed.outputs,
+    variant,
+    executions: [execution],
+    predictedMs: judged.predictedMs,
+    predictedCostPicoUsd: judged.option.costPicoUsd,
+  };
+}
+
+/** The flat response parameters of an answer. */
+export function responseParameters(served: Served): Record<string, string | number | boolean> {
+  const { variant, stage, executions, outcome } = served;
+  const { worker } = (executions.at(-1) ?? executions[0]).placement;
+  return {
+    tier: worker.hello.tier,
+    variant: variant.variant,
+    ...(stage !== undefined && { cascade_stage: stage }),
+    worker: worker.id,
+    accuracy: variant.accuracy.value,
+    predicted_ms: served.predictedMs,
+    predicted_cost_usd: toUsd(served.predictedCostPicoUsd),
     total_ms: outcome.totalMs,
     queue_ms: outcome.queueMs,
     compute_ms: outcome.computeMs,
     batch_size: outcome.batchSize,
     cost_usd: outcome.costUsd,
     slo_met: outcome.sloMet,
-    decision_id: decisionId,
+    decision_id: served.decisionId,
   };
 }

@@ -5,6 +5,7 @@ import {
   type Prediction,
   type Tensor,
 } from '@nearfar/protocol';
+import { activate } from './activation.ts';
 
 /**
  * Turns the scores of one picture into predictions, best first; equal scores keep the order of the labels.
@@ -17,6 +18,23 @@ export function classify(
   rule: ClassificationPostprocess,
   labels: readonly string[],
 ): Prediction[] {
+  const activated = activatedScores(outputs, rule, labels);
+  return labels
+    .map((label, index) => ({ label, score: activated[index] ?? 0 }))
+    .sort((a, b) => b.score - a.score);
+}
+
+/**
+ * The scores of one input after the activation, one a label, in the order of the labels. The highest is the model's
+ * confidence.
+ *
+ * @throws MeshError `MESH_EXECUTION_FAILED`, as `classify` does.
+ */
+export function activatedScores(
+  outputs: readonly Tensor[],
+  rule: ClassificationPostprocess,
+  labels: readonly string[],
+): number[] {
   const output = outputs.find((tensor) => tensor.name === rule.output);
   if (output === undefined)
     throw new MeshError('MESH_EXECUTION_FAILED', `The model gave no output "${rule.output}"`);
@@ -34,19 +52,5 @@ export function classify(
       `Expected the model to give finite scores, got ${scores[broken]} for "${labels[broken]}"`,
     );
   }
-  const activated = activate(scores, rule.activation);
-  return labels
-    .map((label, index) => ({ label, score: activated[index] ?? 0 }))
-    .sort((a, b) => b.score - a.score);
-}
-
-function activate(scores: Float32Array, activation: ClassificationPostprocess['activation']): number[] {
-  const values = Array.from(scores);
-  if (activation === 'none') return values;
-  if (activation === 'sigmoid') return values.map((value) => 1 / (1 + Math.exp(-value)));
-  // Subtracting the maximum keeps exp from overflowing and does not change the result.
-  const highest = Math.max(...values);
-  const exponentials = values.map((value) => Math.exp(value - highest));
-  const sum = exponentials.reduce((total, value) => total + value, 0);
-  return exponentials.map((value) => value / sum);
+  return activate(scores, rule.activation);
 }

@@ -23,6 +23,7 @@ export interface Blocker {
     | 'queue-full'
     | 'not-profiled'
     | 'device-saving'
+    | 'dominated'
     | 'refused';
   readonly message: string;
 }

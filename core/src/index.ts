@@ -4,7 +4,20 @@ export {
   formBatch,
   type Waiting,
 } from './batch.ts';
-export { classify } from './classify.ts';
+export {
+  type Calibration,
+  type CascadeMeasurement,
+  type CascadeSample,
+  calibrateCascade,
+  cascadeId,
+  confidenceOf,
+  isConfident,
+  type MeasuredShare,
+  MIN_CALIBRATION_SAMPLES,
+  measureCascade,
+  splitHalves,
+} from './cascade.ts';
+export { activatedScores, classify } from './classify.ts';
 export {
   type BatchPart,
   batchSharePicoUsd,
@@ -25,6 +38,7 @@ export {
   type NearestFeasible,
   type Reason,
 } from './decide.ts';
+export { detect, MAX_DETECTIONS } from './detect.ts';
 export {
   certain,
   normalCdf,
@@ -34,6 +48,7 @@ export {
   sumMoments,
   ZERO,
 } from './distribution.ts';
+export { DRIFT_FACTOR, DRIFT_WINDOW, isDrift, LiveSketch } from './drift.ts';
 export {
   type Blocker,
   browserOption,
@@ -52,6 +67,9 @@ export { explainCandidates } from './explain.ts';
 export {
   checkGolden,
   type GoldenCase,
+  goldenTensor,
+  goldenTensorOnGrid,
+  outputDifference,
   parseGolden,
 } from './golden.ts';
 export {
@@ -63,6 +81,20 @@ export {
   LoadView,
 } from './load-view.ts';
 export { applyOrientation, type Orientation, readOrientation } from './orientation.ts';
+export {
+  type ComparedProfile,
+  type ComparedVariant,
+  type Dominated,
+  dominance,
+  MIN_COMPARED_SAMPLES,
+  type ParetoCell,
+  type ParetoLine,
+  type Place,
+  paretoLines,
+  SPEED_MARGIN,
+  type TierCost,
+  variantBytes,
+} from './pareto.ts';
 export type { Clock } from './ports/clock.ts';
 export type {
   CoordinatorSideLink,
@@ -74,12 +106,17 @@ export type {
   AccountLog,
   AccountRecord,
   ArtifactStore,
+  ContentEncoding,
+  PackedArtifact,
   ProfileStore,
   RegisteredTask,
   RegistryStore,
+  TaskRecord,
 } from './ports/stores.ts';
+export { predict } from './predict.ts';
 export {
   blend,
+  type Footprint,
   MAX_PROFILES,
   MAX_REPORTERS,
   MIN_SAMPLES,
@@ -99,4 +136,11 @@ export {
   RELATIVE_ACCURACY,
   Sketch,
 } from './sketch.ts';
+export {
+  type PairedCounts,
+  type PairedDifference,
+  pairedDifference,
+  wilsonInterval,
+} from './statistics.ts';
+export { isFloat, type TensorValues, tensorValues } from './tensor-values.ts';
 export { type BucketRule, TokenBuckets } from './token-bucket.ts';

@@ -16,19 +16,35 @@ export interface ServiceTime {
   readonly samples: number;
 }
 
+/** What else reports say of a variant on a device class besides the time of its batches; see `profileReportSchema`. */
+const FOOTPRINT = [
+  'loadMs',
+  'downloadMs',
+  'compileMs',
+  'firstRunMs',
+  'memoryBytes',
+  'peakMemoryBytes',
+  'modelBytes',
+  'runtimeBytes',
+] as const;
+
+/** Load time in parts, memory and bytes of a variant on a device class; what nobody reported is undefined. */
+export type Footprint = { readonly [Part in (typeof FOOTPRINT)[number]]: number | undefined };
+
 /** One line of `GET /v1/profiles`. */
-export interface ProfileView extends ProfileKey {
+export interface ProfileView extends ProfileKey, Footprint {
   readonly batch: number;
+  /** Batches that were measured. */
   readonly samples: number;
   readonly reporters: number;
   readonly p50Ms: number;
   readonly p90Ms: number;
   readonly p99Ms: number;
   readonly meanMs: number;
-  readonly loadMs: number | undefined;
-  readonly memoryBytes: number | undefined;
   /** Milliseconds since the newest report. */
   readonly ageMs: number;
+  /** Whether that is longer than `STALE_AFTER_MS`: then it is to be measured again. */
+  readonly isStale: boolean;
 }
 
 /** A report with the reporter that made it and the time at which it arrived. */
@@ -62,6 +78,12 @@ interface BatchProfile {
  */
 export class ProfileBook {
   readonly #profiles = new Map<string, Map<number, BatchProfile>>();
+  #version = 0;
+
+  /** Grows with every change, so that what was found out of the book can be kept until there is one. */
+  get version(): number {
+    return this.#version;
+  }
 
   /**
    * Takes in one report; returns false when a newer one of the same reporter and epoch was already there.
@@ -93,6 +115,7 @@ export class ProfileBook {
       if (oldest !== undefined) profile.reports.delete(oldest);
     }
     profile.service = undefined;
+    this.#version += 1;
     return true;
   }
 
@@ -121,22 +144,28 @@ export class ProfileBook {
     return scale(this.#at(batches, nearest), Math.max(1, batch / nearest));
   }
 
-  /** Newest measured load time and memory of a variant on a device class. */
-  footprint(key: ProfileKey): { loadMs: number | undefined; memoryBytes: number | undefined } {
-    let newest: StoredReport | undefined;
-    for (const profile of this.#profiles.get(keyOf(key))?.values() ?? []) {
-      for (const stored of profile.reports.values()) {
-        if (stored.report.loadMs === undefined && stored.report.memoryBytes === undefined) continue;
-        if (newest === undefined || stored.receivedAt > newest.receivedAt) newest = stored;
-      }
-    }
-    return { loadMs: newest?.report.loadMs, memoryBytes: newest?.report.memoryBytes };
+  /** Load time, memory and bytes of a variant on a device class: of each part what was reported last. */
+  footprint(key: ProfileKey): Footprint {
+    const newestFirst = [...(this.#profiles.get(keyOf(key))?.values() ?? [])]
+      .flatMap((profile) => [...profile.reports.values()])
+      .sort((a, b) => b.receivedAt - a.receivedAt || b.report.version - a.report.version);
+    const newest = (part: keyof Footprint) =>
+      newestFirst.find(({ report }) => report[part] !== undefined)?.report[part];
+    return Object.fromEntries(FOOTPRINT.map((part) => [part, newest(part)])) as Footprint;
   }
 
-  /** Every profile as a line, sorted by task, variant, device class and batch. `now` dates the ages. */
-  view(now: number): ProfileView[] {
+  /** Forgets a variant on every device class. */
+  forget({ task, variant, revision }: Omit<ProfileKey, 'deviceClass'>): void {
+    const prefix = keyOf({ task, variant, revision, deviceClass: '' });
+    for (const name of this.#profiles.keys()) if (name.startsWith(prefix)) this.#profiles.delete(name);
+    this.#version += 1;
+  }
+
+  /** Every profile, or those of one task, as a line, sorted by task, variant, device class and batch. `now` dates the ages. */
+  view(now: number, ofTask?: string): ProfileView[] {
     const lines: ProfileView[] = [];
-    for (const batches of this.#profiles.values()) {
+    for (const [name, batches] of this.#profiles) {
+      if (ofTask !== undefined && !name.startsWith(`${ofTask}/`)) continue;
       for (const profile of batches.values()) {
         const stored = [...profile.reports.values()];
         const [first] = stored;
@@ -158,6 +187,7 @@ export class ProfileBook {
           meanMs: sketch.moments()?.meanMs ?? 0,
           ...this.footprint(first.report),
           ageMs: Math.max(0, now - newest),
+          isStale: now - newest > STALE_AFTER_MS,
         });
       }
     }

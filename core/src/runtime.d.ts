@@ -4,6 +4,7 @@
  */
 
 declare function atob(base64: string): string;
+declare function btoa(binary: string): string;
 
 declare class TextDecoder {
   constructor(label?: string, options?: { fatal?: boolean });

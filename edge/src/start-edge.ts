@@ -12,13 +12,15 @@ import {
   type WorkerOptions,
 } from '@nearfar/worker';
 import { createInProcessLink } from './in-process-link.ts';
+import { importManifest } from './registration/import-manifest.ts';
+import { createRegistrar } from './registration/registrar.ts';
 
 const DEFAULT_PORT = 8_787;
 const EDGE_WORKER_ID = 'edge-1';
 const RECONNECT_AFTER_MS = 500;
 
 export interface EdgeOptions
-  extends Omit<NodeCoordinatorOptions, 'port' | 'clock'>,
+  extends Omit<NodeCoordinatorOptions, 'port' | 'clock' | 'registrar'>,
     Pick<WorkerOptions, 'queueCapacity' | 'maxBatch'> {
   /** Port to listen on; default 8787, 0 takes a free one. */
   readonly port?: number;
@@ -51,9 +53,10 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     port,
     clock: systemClock,
     embeddedWorkerIds: [EDGE_WORKER_ID],
+    registrar: createRegistrar(rest.stateDirectory),
   });
   try {
-    for (const manifest of manifests) await node.importManifest(manifest);
+    for (const manifest of manifests) await importManifest(manifest, node.coordinator, rest.stateDirectory);
     const worker = await createWorker({
       workerId: EDGE_WORKER_ID,
       tier: 'edge',

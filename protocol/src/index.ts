@@ -52,15 +52,24 @@ export {
   workerMessageSchema,
 } from './link.ts';
 export {
+  type AudioPreprocess,
+  audioPreprocessSchema,
   type ClassificationPostprocess,
   classificationPostprocessSchema,
+  type DetectionPostprocess,
+  detectionPostprocessSchema,
+  type EvalRule,
+  evalSchema,
   type GoldenFile,
+  type GoldenTensor,
   goldenFileSchema,
   type ImagePreprocess,
   imagePreprocessSchema,
   type Manifest,
   manifestModelSchema,
   manifestSchema,
+  type Postprocess,
+  postprocessSchema,
 } from './manifest.ts';
 export {
   type Candidate,
@@ -81,10 +90,13 @@ export {
   type OutcomesRequest,
   outcomeSchema,
   outcomesRequestSchema,
+  type ParetoLineBody,
   type PlacementBody,
   type PlacementRequest,
   type PlacementResponse,
   type Prediction,
+  paretoLineSchema,
+  paretoResponseSchema,
   placementRequestSchema,
   placementResponseSchema,
   placementSchema,
@@ -122,6 +134,17 @@ export {
   pricesSchema,
 } from './prices.ts';
 export {
+  type RegistrationEvent,
+  type RegistrationOptions,
+  type RegistrationProgress,
+  type RegistrationRequest,
+  registrationEventSchema,
+  registrationOptionsSchema,
+  registrationProgressSchema,
+  registrationRequestSchema,
+} from './registration.ts';
+export { type Rollout, rolloutSchema } from './rollout.ts';
+export {
   aligned,
   checkSignature,
   checkTensor,
@@ -140,9 +163,17 @@ export {
 } from './tensor-json.ts';
 export {
   type Accuracy,
+  type Agreement,
   type Artifact,
   accuracySchema,
+  agreementSchema,
   artifactSchema,
+  type Cascade,
+  cascadeSchema,
+  type RejectedVariant,
+  rejectedVariantSchema,
+  type ShareInterval,
+  shareIntervalSchema,
   tensorSignatureSchema,
   type VariantSpec,
   variantSpecSchema,

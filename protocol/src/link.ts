@@ -81,8 +81,19 @@ export const profileReportSchema = v.object({
   /** Grows with each report of the same epoch; the highest one holds. */
   version: count,
   computeMs: sketchSchema,
+  /** Whole time from nothing to the end of the first run. */
   loadMs: v.optional(milliseconds),
+  /** Its parts: fetching the files, creating the session, the first run (kernels and shaders are compiled in it). */
+  downloadMs: v.optional(milliseconds),
+  compileMs: v.optional(milliseconds),
+  firstRunMs: v.optional(milliseconds),
+  /** Memory that the variant holds when it is at rest. */
   memoryBytes: v.optional(count),
+  /** Largest memory that it held during load and measured runs. */
+  peakMemoryBytes: v.optional(count),
+  /** Bytes of the variant's files, and of the runtime that had to be fetched for it (0 where it is installed). */
+  modelBytes: v.optional(count),
+  runtimeBytes: v.optional(count),
 });
 export type ProfileReport = v.InferOutput<typeof profileReportSchema>;
 

@@ -2,9 +2,10 @@ import * as v from 'valibot';
 import { deviceClassSchema, nameSchema, opaqueIdSchema, tierSchema } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { profileReportSchema } from './link.ts';
-import { classificationPostprocessSchema, imagePreprocessSchema } from './manifest.ts';
+import { imagePreprocessSchema, postprocessSchema } from './manifest.ts';
 import { parametersSchema } from './parameters.ts';
-import { variantSpecSchema } from './variant.ts';
+import { rolloutEntries } from './rollout.ts';
+import { rejectedVariantSchema, variantSpecSchema } from './variant.ts';
 
 const milliseconds = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(LIMITS.maxSloMs));
 const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -187,15 +188,59 @@ export const taskInfoSchema = v.object({
   kind: v.string(),
   labels: v.array(v.string()),
   preprocess: v.optional(imagePreprocessSchema),
-  postprocess: v.optional(classificationPostprocessSchema),
+  postprocess: v.optional(postprocessSchema),
   defaults: parametersSchema,
+  /** Grows by one with each registration that changed something. */
+  revision: v.optional(revision, 1),
+  /** ISO 8601, UTC. */
+  registeredAt: v.optional(v.string()),
   variants: v.array(v.object({ ...variantSpecSchema.entries, tiers: v.array(tierSchema) })),
+  /** What was made or supplied and is not served, with the reasons. */
+  rejected: v.optional(v.array(rejectedVariantSchema), []),
+  /** A newer revision on its way, and the one that a rollback brings back. */
+  rollout: v.optional(
+    v.object({
+      ...rolloutEntries,
+      revision,
+      state: v.picklist(['warming', 'serving']),
+      /** Of `shadow`: requests that both revisions ran, how many they answered alike, and those that gave no comparison. */
+      shadow: v.optional(v.object({ compared: bytes, agreed: bytes, skipped: bytes, failed: bytes })),
+    }),
+  ),
+  previousRevision: v.optional(revision),
 });
 export type TaskInfo = v.InferOutput<typeof taskInfoSchema>;
+/** A variant's line of the Pareto table: what it is worth, and where another one makes it not worth choosing. */
+export const paretoLineSchema = v.object({
+  variant: nameSchema,
+  /** Bytes of its files; those of a cascade are its stages'. */
+  sizeBytes: bytes,
+  cells: v.array(
+    v.object({
+      deviceClass: deviceClassSchema,
+      /** One input at a time, in milliseconds. */
+      p50Ms: v.number(),
+      p99Ms: v.number(),
+      samples: bytes,
+      /** What a thousand requests cost, in each tier that has such a device. */
+      costs: v.array(v.object({ tier: tierSchema, usdPer1000: v.number() })),
+      dominatedBy: v.optional(nameSchema),
+    }),
+  ),
+});
+export type ParetoLineBody = v.InferOutput<typeof paretoLineSchema>;
+
+/** `GET /v1/pareto`: the table of every task. */
+export const paretoResponseSchema = v.object({
+  tasks: v.array(v.object({ task: nameSchema, lines: v.array(paretoLineSchema) })),
+});
+
 export const modelsResponseSchema = v.object({ models: v.array(taskInfoSchema) });
 
-/** A label with its score, 0 to 1 after the activation. */
+/** A label with its score, 0 to 1 after the activation, and for detections where it is. */
 export interface Prediction {
   readonly label: string;
   readonly score: number;
+  /** Corners x0, y0, x1, y1 as shares of width and height, 0 to 1. */
+  readonly box?: readonly [number, number, number, number];
 }

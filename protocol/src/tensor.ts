@@ -75,7 +75,8 @@ export function float32Values(tensor: Tensor): Float32Array {
 
 /** `bytes` itself when its start is a multiple of `alignment`, else a copy that is. */
 export function aligned(bytes: Uint8Array, alignment: number): Uint8Array {
-  return bytes.byteOffset % alignment === 0 ? bytes : bytes.slice();
+  // Not `slice`, which in Node's buffers gives a view of the same bytes.
+  return bytes.byteOffset % alignment === 0 ? bytes : new Uint8Array(bytes);
 }
 
 /**

@@ -262,7 +262,7 @@ async function idleGapMs(page: Page): Promise<number> {
 async function readTask(task: string) {
   const text = await readFile(here(`../../models/${task}/manifest.json`), 'utf8');
   const { preprocess } = parseOrThrow(manifestSchema, JSON.parse(text), 'MESH_BAD_MANIFEST', 'manifest');
-  if (preprocess === undefined) throw new Error(`Expected "${task}" to have preprocessing`);
+  if (preprocess?.kind !== 'image') throw new Error(`Expected "${task}" to take pictures`);
   return { preprocess };
 }
 

@@ -29,7 +29,7 @@ function manifestOf(task: string): Manifest {
 /** The data set's pictures as the manifest's preprocessing makes them. */
 function toTensors(manifest: Manifest, pictures: LabelledPictures, count: number): Float32Array {
   const { preprocess } = manifest;
-  if (preprocess === undefined) throw new Error('Expected the sample tasks to have preprocessing');
+  if (preprocess?.kind !== 'image') throw new Error('Expected the sample tasks to have preprocessing');
   const values = new Float32Array(count * PICTURE);
   const rgba = new Uint8Array(PICTURE * 4).fill(255);
   for (let index = 0; index < count; index += 1) {

@@ -5,6 +5,8 @@ import {
   loadSchema,
   MeshError,
   modelsResponseSchema,
+  type ParetoLineBody,
+  paretoResponseSchema,
   parseOrThrow,
   replicaSchema,
   type TaskInfo,
@@ -38,12 +40,23 @@ const profilesResponseSchema = v.object({
       deviceClass: v.string(),
       batch: v.number(),
       samples: v.number(),
+      reporters: v.number(),
       p50Ms: v.number(),
       p99Ms: v.number(),
+      loadMs: v.optional(v.number()),
+      downloadMs: v.optional(v.number()),
+      compileMs: v.optional(v.number()),
+      firstRunMs: v.optional(v.number()),
+      memoryBytes: v.optional(v.number()),
+      peakMemoryBytes: v.optional(v.number()),
+      modelBytes: v.optional(v.number()),
+      runtimeBytes: v.optional(v.number()),
+      ageMs: v.number(),
+      isStale: v.boolean(),
     }),
   ),
 });
-/** What was measured of a variant on a device class at one batch size. */
+/** What was measured of a variant on a device class at one batch size; parts that nobody reported are absent. */
 export type ProfileInfo = v.InferOutput<typeof profilesResponseSchema>['profiles'][number];
 
 const choiceSchema = v.looseObject({
@@ -97,11 +110,18 @@ const decisionSchema = v.object({
 /** `GET /v1/decisions/{id}`. */
 export type DecisionInfo = v.InferOutput<typeof decisionSchema>;
 
+/** The Pareto table of one task. */
+export interface TaskPareto {
+  readonly task: string;
+  readonly lines: readonly ParetoLineBody[];
+}
+
 /** Reads the mesh's own routes, as the holder of one token. */
 export interface Api {
   models(): Promise<readonly TaskInfo[]>;
   workers(): Promise<readonly WorkerInfo[]>;
   profiles(): Promise<readonly ProfileInfo[]>;
+  pareto(): Promise<readonly TaskPareto[]>;
   decisions(limit: number): Promise<readonly DecisionSummary[]>;
   decision(id: string): Promise<DecisionInfo>;
 }
@@ -117,6 +137,7 @@ export function createApi(token: string | undefined): Api {
     models: async () => (await get('/v1/models', modelsResponseSchema)).models,
     workers: async () => (await get('/v1/workers', workersResponseSchema)).workers,
     profiles: async () => (await get('/v1/profiles', profilesResponseSchema)).profiles,
+    pareto: async () => (await get('/v1/pareto', paretoResponseSchema)).tasks,
     decisions: async (limit) =>
       (await get(`/v1/decisions?limit=${limit}`, decisionsResponseSchema)).decisions,
     decision: async (id) => await get(`/v1/decisions/${encodeURIComponent(id)}`, decisionSchema),

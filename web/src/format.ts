@@ -32,6 +32,20 @@ export function formatShare(share: number, digits = 1): string {
   return `${rounded}\u00a0%`;
 }
 
+/** Day of a time in ISO 8601, as the visitor writes it. */
+export function formatDate(at: string): string {
+  return new Date(at).toLocaleDateString(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
+}
+
+/** How long ago something was, coarse, so that it changes seldom. */
+export function formatAge(ageMs: number): string {
+  const minutes = Math.floor(ageMs / 60_000);
+  if (minutes < 1) return 'under a minute';
+  if (minutes < 60) return `${minutes}\u00a0min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours}\u00a0h` : `${Math.floor(hours / 24)}\u00a0days`;
+}
+
 /** Local time of day, with seconds, of a time in ISO 8601 or in milliseconds since 1970. */
 export function formatTime(at: string | number): string {
   return new Date(at).toLocaleTimeString(undefined, {

@@ -1,8 +1,8 @@
 import { platform } from 'node:os';
 import { type Device, MeshError } from '@nearfar/protocol';
 import { describeDevice, gpuDeviceNodes } from './device-class.ts';
-import type { Engine } from './engine.ts';
 import type { Provider } from './engine-messages.ts';
+import type { EngineThread } from './engine-thread.ts';
 
 /** A GPU slower than this many times the CPU on the probe is taken for a software adapter. */
 const SOFTWARE_FACTOR = 3;
@@ -37,7 +37,7 @@ export function systemHost(threadsPerSession: number): DetectionHost {
  */
 export async function detectDevice(
   wanted: 'auto' | Provider,
-  probe: Engine['probe'],
+  probe: EngineThread['probe'],
   host: DetectionHost,
 ): Promise<Detection> {
   const findings: string[] = [];
@@ -61,7 +61,7 @@ export async function detectDevice(
 }
 
 async function isWebgpuFast(
-  probe: Engine['probe'],
+  probe: EngineThread['probe'],
   host: DetectionHost,
   cpuMs: number | undefined,
   findings: string[],
@@ -84,7 +84,7 @@ async function isWebgpuFast(
 /** Milliseconds of the probe, or undefined when the provider does not run. */
 async function attempt(
   provider: Provider,
-  probe: Engine['probe'],
+  probe: EngineThread['probe'],
   findings: string[],
 ): Promise<number | undefined> {
   try {

@@ -1,4 +1,4 @@
-import type { Datatype } from '@nearfar/protocol';
+import type { Datatype, TensorSignature } from '@nearfar/protocol';
 
 /** What onnxruntime calls its ways to run. */
 export type Provider = 'cpu' | 'cuda' | 'webgpu';
@@ -11,10 +11,40 @@ export interface ThreadTensor {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
+/** A tensor whose memory threads share: it can be handed to any number of runs, each of which copies it in its thread. */
+export interface SharedTensor {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array<SharedArrayBuffer>;
+}
+
+/** One file of a model; its bytes are shared by all threads that load it. */
+export interface ModelFile {
+  /** As the other files refer to it. */
+  readonly path: string;
+  readonly bytes: SharedArrayBuffer;
+}
+
+/** A model as an engine thread loads it. */
+export interface ModelSource {
+  readonly format: 'onnx' | 'tfjs';
+  /** The first is the `.onnx` or `model.json`; the others are what it refers to (external data, weights). */
+  readonly files: readonly ModelFile[];
+  /** What runs give it. The names of a tfjs model may be other ones: then they are taken by position. */
+  readonly inputs: readonly TensorSignature[];
+  /** What runs give back, in this order. */
+  readonly outputs: readonly TensorSignature[];
+}
+
 /** What an engine thread is asked to do. */
 export type EngineCall =
-  | { readonly type: 'load'; readonly session: string; readonly model: SharedArrayBuffer }
-  | { readonly type: 'run'; readonly session: string; readonly tensors: readonly ThreadTensor[] }
+  | { readonly type: 'load'; readonly session: string; readonly source: ModelSource }
+  | {
+      readonly type: 'run';
+      readonly session: string;
+      readonly tensors: readonly (ThreadTensor | SharedTensor)[];
+    }
   | { readonly type: 'unload'; readonly session: string }
   | { readonly type: 'probe'; readonly provider: Provider }
   /** Ends the thread, after the calls before it. */
@@ -22,15 +52,13 @@ export type EngineCall =
 
 /** What a session says of itself once it is loaded. */
 export interface LoadedSession {
-  readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
+  /** Milliseconds of reading the files and creating the session, without the start of its thread. */
   readonly loadMs: number;
-  /** Growth of the process during the load; other threads may share in it. */
-  readonly grownBytes: number;
 }
 
 /** Outputs of one run and how long the device took for it. */
 export interface RunResult {
+  /** In the order of the model's signature. */
   readonly tensors: readonly ThreadTensor[];
   readonly computeMs: number;
 }
@@ -44,7 +72,9 @@ export type EngineAnswer = LoadedSession | RunResult | ProbeResult | Record<stri
 
 /** Handed to the thread when it starts. */
 export interface EngineThreadData {
+  /** What onnxruntime runs on; tfjs always runs on the CPU. */
   readonly provider: Provider;
+  /** Cores that one session computes on. */
   readonly threadsPerSession: number;
 }
 

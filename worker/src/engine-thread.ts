@@ -1,10 +1,6 @@
-/*
- * Entry of an engine thread. Every onnxruntime session of this process lives in such a thread, because
- * `session.run` and `InferenceSession.create` block the thread that calls them.
- */
-import { parentPort, workerData } from 'node:worker_threads';
-import { DATATYPE_BYTES, type Datatype } from '@nearfar/protocol';
-import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import { Worker } from 'node:worker_threads';
+import { MeshError } from '@nearfar/protocol';
+import type { Engine } from './engine.ts';
 import type {
   EngineAnswer,
   EngineCall,
@@ -12,184 +8,213 @@ import type {
   EngineResponse,
   EngineThreadData,
   LoadedSession,
+  ModelSource,
   ProbeResult,
   Provider,
   RunResult,
+  SharedTensor,
   ThreadTensor,
 } from './engine-messages.ts';
-import { PROBE_SIDE, probeModel } from './probe-model.ts';
 
-const PROBE_WARM_UPS = 2;
-const PROBE_RUNS = 5;
+export interface EngineOptions extends EngineThreadData {
+  /** A run that takes longer is given up with its thread; default 30 000. */
+  readonly runTimeoutMs?: number;
+  /** The same for loading and probing; default 120 000. */
+  readonly loadTimeoutMs?: number;
+}
 
-/** Names of onnxruntime for the datatypes that its Node binding takes as raw elements. */
-const ONNX_TYPES = {
-  BOOL: 'bool',
-  UINT8: 'uint8',
-  INT8: 'int8',
-  UINT16: 'uint16',
-  INT16: 'int16',
-  UINT32: 'uint32',
-  INT32: 'int32',
-  UINT64: 'uint64',
-  INT64: 'int64',
-  FP32: 'float32',
-  FP64: 'float64',
-} as const satisfies Partial<Record<Datatype, Tensor.Type>>;
+interface Pending {
+  readonly request: EngineRequest;
+  readonly transfer: readonly ArrayBuffer[];
+  readonly timeoutMs: number;
+  readonly resolve: (answer: EngineAnswer) => void;
+  readonly reject: (error: MeshError) => void;
+}
 
-const ARRAYS = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  INT8: Int8Array,
-  UINT16: Uint16Array,
-  INT16: Int16Array,
-  UINT32: Uint32Array,
-  INT32: Int32Array,
-  UINT64: BigUint64Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const;
+// Sources run as TypeScript in the repository and as JavaScript in the published package.
+const ENTRY = new URL(
+  import.meta.url.endsWith('.ts') ? './thread/entry.ts' : './thread/entry.js',
+  import.meta.url,
+);
 
-// Errors reach us as exceptions; the runtime need not also print them.
-env.logLevel = 'fatal';
+/** Ids of calls start at 0, so the answer to this one is nobody's. */
+const EXIT: EngineRequest = { id: -1, call: { type: 'exit' } };
+/** Threads that were given up and still compute; while there are so many, no other one is started. */
+const MAX_ABANDONED = 2;
+/** A thread that is busy for longer when the engine is closed is left to end by itself. */
+const CLOSE_WITHIN_MS = 10_000;
 
-const { provider, threadsPerSession } = workerData as EngineThreadData;
-const sessions = new Map<string, InferenceSession>();
-let turn: Promise<void> = Promise.resolve();
+/**
+ * One thread that runs sessions, one call at a time, in order. It is started by the first call. A thread that hangs or dies
+ * is replaced when the next call comes, with the sessions that it held; the call that it was busy with fails. So do further
+ * calls while two threads that were given up still compute, since each of them takes a core and a copy of its sessions.
+ *
+ * @example Runs a model outside a worker, by the code that serves:
+ * ```ts
+ * const thread = new EngineThread({ provider: 'cpu', threadsPerSession: 1 });
+ * await thread.load('model', { format: 'onnx', files: [{ path: 'model.onnx', bytes }], inputs, outputs });
+ * const { tensors, computeMs } = await thread.run('model', [{ name: 'x', datatype: 'FP32', shape: [1, 2], data }]);
+ * await thread.close();
+ * ```
+ */
+export class EngineThread implements Engine {
+  readonly #options: EngineOptions;
+  readonly #sources = new Map<string, ModelSource>();
+  readonly #waiting: Pending[] = [];
+  #inFlight: { readonly pending: Pending; readonly watchdog: NodeJS.Timeout } | undefined;
+  readonly #closedWithoutExit = Promise.withResolvers<void>();
+  readonly #abandoned: Set<Worker>;
+  #thread: Worker | undefined;
+  #nextId = 0;
+  #isClosed = false;
 
-// One call at a time, in order: two runs in flight would only queue inside the runtime.
-parentPort?.on('message', (request: EngineRequest) => {
-  turn = turn.then(() => answer(request));
-});
-
-async function answer({ id, call }: EngineRequest): Promise<void> {
-  try {
-    const result = await perform(call);
-    const transfer = 'tensors' in result ? result.tensors.map((tensor) => tensor.data.buffer) : [];
-    post({ id, kind: 'done', answer: result }, transfer);
-  } catch (error) {
-    post({ id, kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+  /**
+   * `abandoned` holds the threads that were given up and have not ended; engine threads that share it are together held to
+   * two of them.
+   */
+  constructor(options: EngineOptions, abandoned: Set<Worker> = new Set()) {
+    this.#options = options;
+    this.#abandoned = abandoned;
   }
-}
 
-function post(response: EngineResponse, transfer: ArrayBuffer[] = []): void {
-  parentPort?.postMessage(response, transfer);
-}
-
-function perform(call: EngineCall): Promise<EngineAnswer> {
-  switch (call.type) {
-    case 'load':
-      return load(call.session, call.model);
-    case 'run':
-      return run(call.session, call.tensors);
-    case 'unload':
-      return unload(call.session);
-    case 'probe':
-      return probe(call.provider);
-    case 'exit':
-      return exit();
+  async load(session: string, source: ModelSource): Promise<LoadedSession> {
+    const loaded = await this.#call({ type: 'load', session, source }, this.#loadTimeoutMs);
+    this.#sources.set(session, source);
+    return loaded as LoadedSession;
   }
-}
 
-async function load(name: string, model: SharedArrayBuffer): Promise<LoadedSession> {
-  await unload(name);
-  const before = process.memoryUsage.rss();
-  const startedAt = performance.now();
-  // onnxruntime takes no shared memory, so each thread makes its own short-lived copy.
-  const session = await createSession(Uint8Array.from(new Uint8Array(model)), provider);
-  sessions.set(name, session);
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    loadMs: performance.now() - startedAt,
-    grownBytes: Math.max(0, process.memoryUsage.rss() - before),
-  };
-}
+  async run(session: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult> {
+    const buffers = new Set(tensors.map((tensor) => tensor.data.buffer));
+    const transfer = [...buffers].filter((buffer) => buffer instanceof ArrayBuffer);
+    const timeoutMs = this.#options.runTimeoutMs ?? 30_000;
+    return (await this.#call({ type: 'run', session, tensors }, timeoutMs, transfer)) as RunResult;
+  }
 
-async function unload(name: string): Promise<Record<string, never>> {
-  const session = sessions.get(name);
-  sessions.delete(name);
-  await session?.release();
-  return {};
-}
+  async unload(session: string): Promise<void> {
+    if (!this.#sources.delete(session)) return;
+    await this.#call({ type: 'unload', session }, this.#loadTimeoutMs);
+  }
 
-async function exit(): Promise<Record<string, never>> {
-  for (const name of [...sessions.keys()]) await unload(name);
-  parentPort?.close();
-  return {};
-}
+  /** Measures a small model on a provider, by really running it. */
+  async probe(provider: Provider): Promise<ProbeResult> {
+    return (await this.#call({ type: 'probe', provider }, this.#loadTimeoutMs)) as ProbeResult;
+  }
 
-async function run(name: string, tensors: readonly ThreadTensor[]): Promise<RunResult> {
-  const session = sessions.get(name);
-  if (session === undefined) throw new Error(`No session "${name}" is loaded in this thread`);
-  const feeds = Object.fromEntries(tensors.map((tensor) => [tensor.name, toOnnx(tensor)]));
-  const startedAt = performance.now();
-  const outputs = await session.run(feeds);
-  const computeMs = performance.now() - startedAt;
-  return {
-    tensors: session.outputNames.map((output) => fromOnnx(output, outputs[output])),
-    computeMs,
-  };
-}
+  /** Ends the thread; a call that it is busy with is finished first. May be called twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const pending of this.#waiting.splice(0)) pending.reject(closed());
+    const thread = this.#thread;
+    if (thread === undefined) return;
+    const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+    thread.postMessage(EXIT);
+    const patience = setTimeout(() => this.#abandon('it is closed'), CLOSE_WITHIN_MS);
+    await Promise.race([exited, this.#closedWithoutExit.promise]);
+    clearTimeout(patience);
+  }
 
-/** Really runs the probe model, and gives the median of a few runs after the first ones. */
-async function probe(on: Provider): Promise<ProbeResult> {
-  const session = await createSession(probeModel(), on);
-  try {
-    const matrix = new Tensor('float32', new Float32Array(PROBE_SIDE * PROBE_SIDE).fill(0.5), [
-      PROBE_SIDE,
-      PROBE_SIDE,
-    ]);
-    const times: number[] = [];
-    for (let turnNumber = 0; turnNumber < PROBE_WARM_UPS + PROBE_RUNS; turnNumber++) {
-      const startedAt = performance.now();
-      const { y } = await session.run({ a: matrix, b: matrix });
-      const [first] = (y?.data ?? []) as Float32Array;
-      times.push(performance.now() - startedAt);
-      if (first === undefined || Math.abs(first - PROBE_SIDE / 4) > 1) {
-        throw new Error(`the probe should give ${PROBE_SIDE / 4}, got ${first}`);
-      }
+  get #loadTimeoutMs(): number {
+    return this.#options.loadTimeoutMs ?? 120_000;
+  }
+
+  #call(call: EngineCall, timeoutMs: number, transfer: readonly ArrayBuffer[] = []): Promise<EngineAnswer> {
+    if (this.#isClosed) return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      const request = { id: this.#nextId++, call };
+      this.#waiting.push({ request, transfer, timeoutMs, resolve, reject });
+      this.#startNext();
+    });
+  }
+
+  #startNext(): void {
+    if (this.#inFlight !== undefined || this.#isClosed) return;
+    if (this.#thread === undefined && this.#abandoned.size >= MAX_ABANDONED) {
+      for (const pending of this.#waiting.splice(0)) pending.reject(stuck(this.#abandoned.size));
+      return;
     }
-    const measured = times.slice(PROBE_WARM_UPS).sort((a, b) => a - b);
-    return { runMs: measured[Math.floor(measured.length / 2)] ?? 0 };
-  } finally {
-    await session.release();
+    const pending = this.#waiting.shift();
+    if (pending === undefined) return;
+    const thread = this.#thread ?? this.#spawn();
+    const watchdog = setTimeout(() => {
+      this.#abandon(`"${pending.request.call.type}" took longer than ${pending.timeoutMs} ms`);
+    }, pending.timeoutMs);
+    this.#inFlight = { pending, watchdog };
+    thread.postMessage(pending.request, [...pending.transfer]);
+  }
+
+  #spawn(): Worker {
+    const { provider, threadsPerSession } = this.#options;
+    const workerData: EngineThreadData = { provider, threadsPerSession };
+    const thread = new Worker(ENTRY, { workerData, execArgv: [], name: `nearfar-engine-${provider}` });
+    thread.on('message', (response: EngineResponse) => this.#settle(response));
+    const ended = (reason: string) => {
+      this.#abandoned.delete(thread);
+      this.#giveUp(reason, thread);
+    };
+    // `exit` follows `error`; whichever comes first gives the call up.
+    thread.on('error', (error) => ended(error.message));
+    thread.on('exit', (code) => ended(`its thread ended with code ${code}`));
+    this.#thread = thread;
+    for (const [session, source] of this.#sources) {
+      const reload: EngineRequest = { id: this.#nextId++, call: { type: 'load', session, source } };
+      thread.postMessage(reload);
+    }
+    return thread;
+  }
+
+  #settle(response: EngineResponse): void {
+    const inFlight = this.#inFlight;
+    // Answers to reloads after a respawn carry other ids; a failed one shows in the run that follows.
+    if (inFlight === undefined || inFlight.pending.request.id !== response.id) return;
+    clearTimeout(inFlight.watchdog);
+    this.#inFlight = undefined;
+    if (response.kind === 'done') inFlight.pending.resolve(response.answer);
+    else inFlight.pending.reject(failed(inFlight.pending, response.message));
+    this.#startNext();
+  }
+
+  /**
+   * Lets go of the thread while it computes. It is asked to end by itself: terminating it while it is inside onnxruntime
+   * aborts the whole process.
+   */
+  #abandon(reason: string): void {
+    const thread = this.#thread;
+    if (thread === undefined) return;
+    this.#abandoned.add(thread);
+    thread.postMessage(EXIT);
+    thread.unref();
+    this.#giveUp(reason, thread);
+  }
+
+  /** Fails the call that the thread was busy with, if it still is the present one. */
+  #giveUp(reason: string, thread: Worker): void {
+    if (thread !== this.#thread) return;
+    this.#thread = undefined;
+    const inFlight = this.#inFlight;
+    this.#inFlight = undefined;
+    if (inFlight !== undefined) {
+      clearTimeout(inFlight.watchdog);
+      inFlight.pending.reject(failed(inFlight.pending, `The engine gave up: ${reason}`));
+    }
+    if (this.#isClosed) this.#closedWithoutExit.resolve();
+    this.#startNext();
   }
 }
 
-function createSession(model: Uint8Array, on: Provider): Promise<InferenceSession> {
-  return InferenceSession.create(model, {
-    executionProviders: [on],
-    intraOpNumThreads: threadsPerSession,
-    interOpNumThreads: 1,
-    logSeverityLevel: 4,
-  });
-}
-
-function toOnnx(tensor: ThreadTensor): Tensor {
-  if (!isSupported(tensor.datatype)) throw new Error(`onnxruntime-node takes no ${tensor.datatype} tensors`);
-  const { buffer, byteOffset, byteLength } = tensor.data;
-  const elements = new ARRAYS[tensor.datatype](
-    buffer,
-    byteOffset,
-    byteLength / DATATYPE_BYTES[tensor.datatype],
+function failed({ request }: Pending, message: string): MeshError {
+  return new MeshError(
+    request.call.type === 'load' ? 'MESH_VARIANT_FAILED' : 'MESH_EXECUTION_FAILED',
+    message,
   );
-  return new Tensor(ONNX_TYPES[tensor.datatype], elements as Float32Array, tensor.shape);
 }
 
-function fromOnnx(name: string, tensor: InferenceSession.OnnxValueMapType[string] | undefined): ThreadTensor {
-  if (!(tensor instanceof Tensor)) throw new Error(`Output "${name}" is not a tensor`);
-  const datatype = (Object.keys(ONNX_TYPES) as (keyof typeof ONNX_TYPES)[]).find(
-    (candidate) => ONNX_TYPES[candidate] === tensor.type,
+function stuck(count: number): MeshError {
+  return new MeshError(
+    'MESH_EXECUTION_FAILED',
+    `Expected fewer than ${MAX_ABANDONED} runs that outlived their time limit, got ${count} threads that still compute; the engine goes on when one has ended`,
   );
-  if (datatype === undefined) throw new Error(`Output "${name}" has the unsupported type ${tensor.type}`);
-  const { buffer, byteOffset, byteLength } = tensor.data as Float32Array<ArrayBuffer>;
-  // A copy: the runtime's own memory must not be transferred to another thread.
-  const data = new Uint8Array(buffer, byteOffset, byteLength).slice();
-  return { name, datatype, shape: tensor.dims, data };
 }
 
-function isSupported(datatype: Datatype): datatype is keyof typeof ONNX_TYPES {
-  return datatype in ONNX_TYPES;
+function closed(): MeshError {
+  return new MeshError('MESH_EXECUTION_FAILED', 'The engine is closed');
 }

@@ -7,11 +7,12 @@ import {
   type Tensor,
   type VariantSpec,
 } from '@nearfar/protocol';
-import { batchSizeOf, checkRows, chunkSizes, joinTensors, splitTensors } from './batch-tensors.ts';
+import { batchSizeOf, chunkSizes, joinTensors, splitTensors } from './batch-tensors.ts';
 import type { Engine } from './engine.ts';
 import type { RunResult, ThreadTensor } from './engine-messages.ts';
-import { type Measurements, replicaName } from './measurements.ts';
+import { type Measurements, type ReplicaKey, replicaName } from './measurements.ts';
 import { type QueuedRequest, RequestQueue } from './queue.ts';
+import { runInParts } from './run-in-parts.ts';
 
 /** The parts of an answer's time. */
 export interface ExecutionTimes {
@@ -40,6 +41,8 @@ export interface ExecutorOptions {
 const MAX_KEPT_KEYS = 2_048;
 
 interface RunningBatch {
+  /** Name of the replica that runs it. */
+  readonly replica: string;
   readonly endsAt: number;
   readonly requests: number;
 }
@@ -51,7 +54,10 @@ export class Executor {
   readonly #running = new Map<Engine, RunningBatch>();
   readonly #specs = new Map<string, VariantSpec>();
   readonly #closing = new AbortController();
+  #arrivals = 0;
   #idle: PromiseWithResolvers<void> | undefined;
+  /** Who waits for the last request of a replica, by its name. */
+  readonly #draining = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
@@ -62,6 +68,7 @@ export class Executor {
   submit(request: ExecuteRequest, tensors: readonly Tensor[]): void {
     const { clock, onRefused } = this.#options;
     const arrivedAt = clock.now();
+    this.#arrivals += 1;
     try {
       this.#queue.push(this.#admit(request, tensors, arrivedAt));
     } catch (error) {
@@ -82,20 +89,39 @@ export class Executor {
       entry.request,
       new MeshError('MESH_CANCELLED', 'The request was cancelled while it waited'),
     );
-    this.#settleIdle();
+    this.#settle();
   }
 
   /** Drops all waiting requests: whoever sent them is gone. */
   clear(): void {
     this.#queue.clear();
-    this.#settleIdle();
+    this.#settle();
+  }
+
+  /** Requests that have come so far. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** Whether nothing waits and nothing runs. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0 && this.#running.size === 0;
   }
 
   /** Resolves as soon as nothing waits and nothing runs. */
   async idle(): Promise<void> {
-    if (this.#queue.length === 0 && this.#running.size === 0) return;
+    if (this.isIdle) return;
     this.#idle ??= Promise.withResolvers<void>();
     await this.#idle.promise;
+  }
+
+  /** Resolves as soon as no request for the replica waits or runs. */
+  async drained(key: ReplicaKey): Promise<void> {
+    const name = replicaName(key);
+    if (!this.#hasWorkFor(name)) return;
+    const drained = this.#draining.get(name) ?? Promise.withResolvers<void>();
+    this.#draining.set(name, drained);
+    await drained.promise;
   }
 
   /** How busy the worker is now. */
@@ -187,21 +213,26 @@ export class Executor {
       this.#refuseExpired(expired);
       if (batch.length > 0) void this.#run(engine, batch);
     }
-    this.#settleIdle();
+    this.#settle();
   }
 
   async #run(engine: Engine, batch: readonly QueuedRequest[]): Promise<void> {
-    const { clock, onResult, onRefused } = this.#options;
+    const { clock, maxBatch, measurements, onResult, onRefused } = this.#options;
     const [head] = batch;
     const spec = head === undefined ? undefined : this.#specs.get(head.replica);
     if (head === undefined || spec === undefined) return;
     const sizes = batch.map((entry) => entry.size);
     const batchSize = sizes.reduce((sum, size) => sum + size, 0);
     const endsAt = clock.now() + this.#predictMs(head.replica, batchSize);
-    this.#running.set(engine, { endsAt, requests: batch.length });
+    this.#running.set(engine, { replica: replicaName(spec), endsAt, requests: batch.length });
     try {
       const inputs = joinTensors(batch.map((entry) => entry.tensors));
-      const { tensors, computeMs } = await this.#compute(engine, spec, inputs, batchSize);
+      const run = async (part: readonly ThreadTensor[], rows: number): Promise<RunResult> => {
+        const result = await engine.run(replicaName(spec), part);
+        measurements.addLive(spec, rows, result.computeMs);
+        return result;
+      };
+      const { tensors, computeMs } = await runInParts(run, inputs, batchSize, maxBatch);
       const outputs = splitTensors(tensors, sizes);
       const finishedAt = clock.now();
       this.#running.delete(engine);
@@ -216,36 +247,8 @@ export class Executor {
       this.#running.delete(engine);
       for (const entry of batch) onRefused(entry.request, asMeshError(error));
     }
-    if (this.#closing.signal.aborted) this.#settleIdle();
+    if (this.#closing.signal.aborted) this.#settle();
     else this.#pump();
-  }
-
-  /** Runs joined inputs: as they are, or in parts of `maxBatch` whose outputs are joined again. */
-  async #compute(
-    engine: Engine,
-    spec: VariantSpec,
-    inputs: readonly ThreadTensor[],
-    size: number,
-  ): Promise<RunResult> {
-    const { maxBatch, measurements } = this.#options;
-    const run = async (part: readonly ThreadTensor[], rows: number): Promise<RunResult> => {
-      const result = await engine.run(replicaName(spec), part);
-      measurements.add(spec, rows, result.computeMs);
-      return result;
-    };
-    if (size <= maxBatch) return await run(inputs, size);
-    const sizes = chunkSizes(size, maxBatch);
-    const outputs: RunResult['tensors'][] = [];
-    let computeMs = 0;
-    for (const [index, part] of splitTensors(inputs, sizes).entries()) {
-      const rows = sizes[index] ?? 0;
-      // Joining a single part copies it: a run takes the buffer of its inputs away.
-      const result = await run(joinTensors([part]), rows);
-      checkRows(result.tensors, rows);
-      outputs.push(result.tensors);
-      computeMs += result.computeMs;
-    }
-    return { tensors: joinTensors(outputs), computeMs };
   }
 
   /** Refuses a waiting request the moment that it is too late, even while every slot is busy. */
@@ -259,7 +262,7 @@ export class Executor {
     const isWaiting = this.#queue.entries().some((entry) => entry.request.requestId === requestId);
     if (!isWaiting) return;
     this.#refuseExpired(this.#queue.takeExpired(clock.now()));
-    this.#settleIdle();
+    this.#settle();
   }
 
   #refuseExpired(expired: readonly QueuedRequest[]): void {
@@ -269,8 +272,19 @@ export class Executor {
     }
   }
 
-  #settleIdle(): void {
-    if (this.#queue.length > 0 || this.#running.size > 0) return;
+  #hasWorkFor(replica: string): boolean {
+    const isRunning = [...this.#running.values()].some((batch) => batch.replica === replica);
+    return isRunning || this.#queue.entries().some(({ request }) => replicaName(request) === replica);
+  }
+
+  /** Tells those who wait for the last request, of a replica or of all. */
+  #settle(): void {
+    for (const [name, drained] of this.#draining) {
+      if (this.#hasWorkFor(name)) continue;
+      this.#draining.delete(name);
+      drained.resolve();
+    }
+    if (!this.isIdle) return;
     this.#specs.clear();
     this.#idle?.resolve();
     this.#idle = undefined;

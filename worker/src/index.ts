@@ -1,3 +1,4 @@
+export { createWorker, type WorkerOptions } from './create-worker.ts';
 export {
   type Detection,
   type DetectionHost,
@@ -5,17 +6,28 @@ export {
   systemHost,
 } from './detect-device.ts';
 export { describeDevice, normaliseHardwareName } from './device-class.ts';
-export { type Engine, type EngineOptions, EngineThread } from './engine.ts';
-export type { LoadedSession, ProbeResult, Provider, RunResult, ThreadTensor } from './engine-messages.ts';
+export type { ArtifactSource } from './download.ts';
+export type { Engine } from './engine.ts';
+export type {
+  LoadedSession,
+  ModelFile,
+  ModelSource,
+  ProbeResult,
+  Provider,
+  RunResult,
+  SharedTensor,
+  ThreadTensor,
+} from './engine-messages.ts';
+export { type EngineOptions, EngineThread } from './engine-thread.ts';
 export type { Log } from './log.ts';
-export { type QueuedRequest, RequestQueue, type Taken } from './queue.ts';
-export type { ArtifactSource } from './replicas.ts';
-export { systemClock } from './system-clock.ts';
+export { type MemoryReading, MemoryWatch } from './memory-watch.ts';
 export {
   type ConnectOptions,
-  createWorker,
   MeshWorker,
+  type MeshWorkerOptions,
   type Worker,
-  type WorkerOptions,
   type WorkerParts,
-} from './worker.ts';
+} from './mesh-worker.ts';
+export { type QueuedRequest, RequestQueue, type Taken } from './queue.ts';
+export { SessionThreads } from './session-threads.ts';
+export { systemClock } from './system-clock.ts';

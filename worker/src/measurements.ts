@@ -1,13 +1,28 @@
-import { ProfileBook, Sketch } from '@nearfar/core';
+import { type Clock, isDrift, LiveSketch, ProfileBook, Sketch } from '@nearfar/core';
 import type { ProfileReport, VariantSpec } from '@nearfar/protocol';
 
 /** Batch sizes above this are run but not profiled, as the wire allows no larger ones. */
 const MAX_PROFILED_BATCH = 1_024;
 
+/** What a replica needs besides the time of its runs; the fields are those of a profile report. */
+export type Footprint = Required<
+  Pick<
+    ProfileReport,
+    | 'loadMs'
+    | 'downloadMs'
+    | 'compileMs'
+    | 'firstRunMs'
+    | 'memoryBytes'
+    | 'peakMemoryBytes'
+    | 'modelBytes'
+    | 'runtimeBytes'
+  >
+>;
+
 interface Measured {
-  readonly key: Pick<ProfileReport, 'task' | 'variant' | 'revision'>;
+  readonly key: ReplicaKey;
   readonly batch: number;
-  readonly sketch: Sketch;
+  times: LiveSketch;
   isDirty: boolean;
 }
 
@@ -20,37 +35,57 @@ export function replicaName({ task, variant, revision }: ReplicaKey): string {
 }
 
 /**
- * Everything that this worker measured in its present life. Warm-up measurements and live requests feed the same
+ * Everything that this worker measured in its present life. What was measured on purpose and live requests feed the same
  * sketches; a report carries a sketch as a whole, under a version that grows.
+ *
+ * Times that no longer describe the device cease to count: those that live requests have drifted from (`LiveSketch`), and
+ * those whose median is further than `DRIFT_FACTOR` from that of a later measurement.
  */
 export class Measurements {
   readonly #deviceClass: string;
+  readonly #clock: Clock;
   readonly #epoch: string = crypto.randomUUID();
   readonly #measured = new Map<string, Measured>();
-  readonly #footprints = new Map<string, { readonly loadMs: number; readonly memoryBytes: number }>();
+  readonly #footprints = new Map<string, Footprint>();
+  readonly #ranAt = new Map<string, number>();
   readonly #book = new ProfileBook();
   #version = 0;
 
-  constructor(deviceClass: string) {
+  constructor(deviceClass: string, clock: Clock) {
     this.#deviceClass = deviceClass;
+    this.#clock = clock;
   }
 
-  /** Notes that a batch of `batch` inputs took `computeMs`. */
-  add({ task, variant, revision }: ReplicaKey, batch: number, computeMs: number): void {
+  /** Notes that a batch of `batch` inputs of live requests took `computeMs`. */
+  addLive(key: ReplicaKey, batch: number, computeMs: number): void {
+    this.#ranAt.set(replicaName(key), this.#clock.now());
     if (batch > MAX_PROFILED_BATCH) return;
-    const key = { task, variant, revision };
-    const name = `${replicaName(key)}#${batch}`;
-    let measured = this.#measured.get(name);
-    if (measured === undefined) {
-      measured = { key, batch, sketch: new Sketch(), isDirty: true };
-      this.#measured.set(name, measured);
-    }
-    measured.sketch.add(computeMs);
+    const measured = this.#at(key, batch);
+    measured.times.addLive(computeMs);
     measured.isDirty = true;
   }
 
-  setFootprint(key: ReplicaKey, loadMs: number, memoryBytes: number): void {
-    this.#footprints.set(replicaName(key), { loadMs, memoryBytes });
+  /** Notes what a measurement of batches of `batch` inputs gave: one or more times in milliseconds. */
+  addMeasured(key: ReplicaKey, batch: number, timesMs: readonly number[]): void {
+    this.#ranAt.set(replicaName(key), this.#clock.now());
+    const measured = this.#at(key, batch);
+    if (isDrift(measured.times.sketch.quantile(0.5), medianOf(timesMs))) measured.times = new LiveSketch();
+    for (const timeMs of timesMs) measured.times.addMeasured(timeMs);
+    measured.isDirty = true;
+  }
+
+  /** When the replica last ran, on the clock of this worker; undefined when it never did. */
+  ranAt(key: ReplicaKey): number | undefined {
+    return this.#ranAt.get(replicaName(key));
+  }
+
+  /** Notes what a replica needs; it goes out with the next report of each of its batch sizes. */
+  setFootprint(key: ReplicaKey, footprint: Footprint): void {
+    const name = replicaName(key);
+    this.#footprints.set(name, footprint);
+    for (const measured of this.#measured.values()) {
+      if (replicaName(measured.key) === name) measured.isDirty = true;
+    }
   }
 
   /**
@@ -78,15 +113,31 @@ export class Measurements {
     return this.takeReports();
   }
 
-  #report({ key, batch, sketch }: Measured): ProfileReport {
+  #at({ task, variant, revision }: ReplicaKey, batch: number): Measured {
+    const key = { task, variant, revision };
+    const name = `${replicaName(key)}#${batch}`;
+    const known = this.#measured.get(name);
+    if (known !== undefined) return known;
+    const measured: Measured = { key, batch, times: new LiveSketch(), isDirty: true };
+    this.#measured.set(name, measured);
+    return measured;
+  }
+
+  #report({ key, batch, times }: Measured): ProfileReport {
     return {
       ...key,
       deviceClass: this.#deviceClass,
       batch,
       epoch: this.#epoch,
       version: this.#version,
-      computeMs: sketch.toData(),
+      computeMs: times.sketch.toData(),
       ...this.#footprints.get(replicaName(key)),
     };
   }
+}
+
+function medianOf(timesMs: readonly number[]): number | undefined {
+  const sketch = new Sketch();
+  for (const timeMs of timesMs) sketch.add(timeMs);
+  return sketch.quantile(0.5);
 }

@@ -1,34 +1,13 @@
-import { createHash } from 'node:crypto';
-import { type Clock, checkGolden, parseGolden } from '@nearfar/core';
-import {
-  type Artifact,
-  DATATYPE_BYTES,
-  type ErrorCode,
-  elementCount,
-  MeshError,
-  type Replica,
-  type TensorSignature,
-  type VariantSpec,
-} from '@nearfar/protocol';
-import { joinTensors } from './batch-tensors.ts';
+import type { Clock } from '@nearfar/core';
+import { type ErrorCode, MeshError, type Replica, type VariantSpec } from '@nearfar/protocol';
+import type { ArtifactSource } from './download.ts';
 import type { Engine } from './engine.ts';
-import type { LoadedSession, ThreadTensor } from './engine-messages.ts';
 import type { Log } from './log.ts';
+import { measureReplica, type Traffic } from './measure-replica.ts';
 import { type Measurements, type ReplicaKey, replicaName } from './measurements.ts';
+import { MemoryWatch } from './memory-watch.ts';
+import { type PreparedReplica, prepareReplica } from './prepare-replica.ts';
 
-/** Where a worker gets a variant's files. Need not check them: the worker does, by hash. */
-export interface ArtifactSource {
-  fetch(artifact: Artifact, signal?: AbortSignal): Promise<Uint8Array>;
-}
-
-/** Batch sizes that are measured when a variant is loaded. */
-const PROFILED_BATCHES = [1, 2, 4, 8, 16] as const;
-const WARM_UP_RUNS = 3;
-const MEASURED_RUNS = 20;
-/** Time that the measuring of one variant may take; each size gets at least one run. */
-const MEASURE_WITHIN_MS = 1_500;
-/** Once a single run takes longer than this, larger batches are left out. */
-const SLOW_RUN_MS = 500;
 /** Failures of a download that another try may mend; any other failure of a variant is final. */
 const PASSING_CODES: readonly ErrorCode[] = [
   'MESH_NETWORK',
@@ -37,15 +16,29 @@ const PASSING_CODES: readonly ErrorCode[] = [
 ];
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
+/** A replica that has not been run for so long is measured again: what was measured may no longer be true. */
+export const STALE_AFTER_MS = 6 * 3_600_000;
+/** How often stale replicas are looked for. */
+const LOOK_FOR_STALE_EVERY_MS = 10 * 60_000;
+
+/** The live requests of a worker, as loading and unloading see them. */
+export interface ReplicaTraffic extends Traffic {
+  /** Resolves as soon as nothing waits and nothing runs. */
+  idle(): Promise<void>;
+  /** Resolves as soon as no request for the replica waits or runs. */
+  drained(key: ReplicaKey): Promise<void>;
+}
 
 export interface ReplicaSetOptions {
+  /** One a slot, at least one. */
   readonly engines: readonly Engine[];
   readonly artifacts: ArtifactSource;
   readonly measurements: Measurements;
+  readonly traffic: ReplicaTraffic;
   readonly maxBatch: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called whenever a replica's state changes. */
+  /** Called whenever a replica's state or what was measured of it changes. */
   readonly onChange: () => void;
 }
 
@@ -56,20 +49,29 @@ interface Entry {
   replica: Replica;
   /** Downloads that failed in a row. */
   failures: number;
+  /** Inputs to measure it with, once it is loaded. */
+  example: PreparedReplica['example'];
 }
 
 /**
- * The variants of a worker. They are loaded one at a time, so that requests for the ready ones are served meanwhile.
- * One whose download failed is tried again, after 1 s, 2 s and so on up to a minute, until it is unloaded.
+ * The variants of a worker, any number of revisions of each side by side. They are loaded one at a time, in engine threads
+ * beside those that serve. One whose download failed is tried again, after 1 s, 2 s and so on up to a minute, until it is
+ * unloaded. One that has not been run for six hours is measured again as soon as the worker is idle.
  */
 export class ReplicaSet {
   readonly #options: ReplicaSetOptions;
+  readonly #engines: readonly [Engine, ...Engine[]];
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new AbortController();
+  readonly #watching: Promise<void>;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(options: ReplicaSetOptions) {
+    const [first, ...others] = options.engines;
+    if (first === undefined) throw new RangeError('Expected at least one engine, got none');
     this.#options = options;
+    this.#engines = [first, ...others];
+    this.#watching = this.#watchForStale();
   }
 
   list(): Replica[] {
@@ -87,9 +89,15 @@ export class ReplicaSet {
     const name = replicaName(spec);
     const known = this.#entries.get(name);
     if (known === undefined || known.replica.state === 'failed') {
-      known?.dropped.abort();
+      known?.dropped.abort(dropped(name));
       const replica = replicaOf(spec, { state: 'loading' });
-      const entry: Entry = { spec, dropped: new AbortController(), replica, failures: 0 };
+      const entry: Entry = {
+        spec,
+        dropped: new AbortController(),
+        replica,
+        failures: 0,
+        example: [],
+      };
       this.#entries.set(name, entry);
       this.#turn = this.#turn.then(() => this.#bring(name, entry));
     }
@@ -97,21 +105,25 @@ export class ReplicaSet {
     return this.#turn;
   }
 
-  /** Forgets a variant and frees its memory. */
+  /** Forgets a variant at once, and frees its memory as soon as the requests that wait for it have been run. */
   unload(key: ReplicaKey): Promise<void> {
     const name = replicaName(key);
     const entry = this.#entries.get(name);
     if (entry === undefined) return this.#turn;
-    entry.dropped.abort();
+    entry.dropped.abort(dropped(name));
     this.#entries.delete(name);
-    this.#turn = this.#turn.then(() => this.#release(name));
+    this.#turn = this.#turn.then(async () => {
+      await this.#options.traffic.drained(key);
+      await this.#release(name);
+    });
     this.#options.onChange();
     return this.#turn;
   }
 
-  /** Stops loading and trying again. May be called twice. */
+  /** Stops loading, measuring and trying again. May be called twice. */
   async close(): Promise<void> {
     this.#closing.abort(new MeshError('MESH_DRAINING', 'The worker is closing'));
+    await this.#watching;
     await this.#turn;
   }
 
@@ -119,13 +131,13 @@ export class ReplicaSet {
     const { log, onChange } = this.#options;
     if (this.#entries.get(name) !== entry) return;
     try {
-      const { loadMs, memoryBytes } = await this.#prepare(name, entry.spec);
+      const { loadMs, memoryBytes } = await this.#prepare(name, entry);
       entry.replica = replicaOf(entry.spec, { state: 'ready', loadMs, memoryBytes });
       log('info', 'variant is ready', { replica: name, loadMs: Math.round(loadMs) });
     } catch (error) {
       const reason = error instanceof MeshError ? `${error.code}: ${error.message}` : String(error);
       entry.replica = replicaOf(entry.spec, { state: 'failed', reason: reason.slice(0, 1_024) });
-      if (!this.#closing.signal.aborted) log('error', 'variant failed', { replica: name, reason });
+      if (!this.#endOf(entry).aborted) log('error', 'variant failed', { replica: name, reason });
       await this.#release(name);
       if (error instanceof MeshError && PASSING_CODES.includes(error.code)) void this.#retry(name, entry);
     }
@@ -138,7 +150,7 @@ export class ReplicaSet {
     const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** entry.failures);
     entry.failures += 1;
     try {
-      await clock.sleep(delayMs, AbortSignal.any([this.#closing.signal, entry.dropped.signal]));
+      await clock.sleep(delayMs, this.#endOf(entry));
     } catch {
       return; // Unloaded, loaded anew or closed.
     }
@@ -148,70 +160,93 @@ export class ReplicaSet {
     onChange();
   }
 
-  /** Download, verify, load, self-test, measure. */
-  async #prepare(name: string, spec: VariantSpec): Promise<{ loadMs: number; memoryBytes: number }> {
-    const { engines, measurements, clock } = this.#options;
-    const [first] = engines;
-    const [artifact] = spec.artifacts;
-    if (spec.format !== 'onnx' || artifact === undefined || first === undefined) {
-      throw new MeshError('MESH_VARIANT_FAILED', `Expected an ONNX variant, got format "${spec.format}"`);
-    }
-    const startedAt = clock.now();
-    const model = shared(await this.#download(artifact));
-    let memoryBytes = 0;
-    for (const engine of engines) {
-      const session = await engine.load(name, model);
-      checkNames(spec, session);
-      memoryBytes += Math.max(model.byteLength, session.grownBytes);
-    }
-    const loadMs = clock.now() - startedAt;
-    if (spec.golden !== undefined) {
-      const golden = parseGolden(await this.#download(spec.golden), spec);
-      const { tensors } = await first.run(name, joinTensors([golden.inputs]));
-      checkGolden(golden, tensors, spec.tolerance);
-    }
-    measurements.setFootprint(spec, loadMs, memoryBytes);
-    await this.#measure(name, spec, first);
-    return { loadMs, memoryBytes };
+  /** Loads and measures a variant beside those that serve. */
+  async #prepare(name: string, entry: Entry): Promise<{ loadMs: number; memoryBytes: number }> {
+    const { artifacts, clock, measurements } = this.#options;
+    const { spec } = entry;
+    const memory = new MemoryWatch();
+    const signal = this.#endOf(entry);
+    const engines = this.#engines;
+    const { example, ...times } = await prepareReplica({
+      engines,
+      session: name,
+      spec,
+      artifacts,
+      memory,
+      clock,
+      signal,
+    });
+    entry.example = example;
+    await this.#measure(name, entry, memory);
+    // What a session takes at the least, wherever it found that memory.
+    const memoryBytes = Math.max(engines.length * times.modelBytes, memory.heldBytes);
+    const peakMemoryBytes = Math.max(memoryBytes, memory.peakBytes);
+    measurements.setFootprint(spec, { ...times, memoryBytes, peakMemoryBytes, runtimeBytes: 0 });
+    return { loadMs: times.loadMs, memoryBytes };
   }
 
-  async #download(artifact: Artifact): Promise<Uint8Array> {
-    const bytes = await this.#options.artifacts.fetch(artifact, this.#closing.signal);
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    if (sha256 === artifact.sha256) return bytes;
-    throw new MeshError(
-      'MESH_ARTIFACT_CORRUPT',
-      `Expected "${artifact.path}" to have SHA-256 ${artifact.sha256}, got ${sha256}`,
-    );
+  async #measure(name: string, entry: Entry, memory?: MemoryWatch): Promise<void> {
+    const { clock, maxBatch, measurements, traffic } = this.#options;
+    const { spec, example } = entry;
+    const [engine] = this.#engines;
+    const measured = measureReplica({
+      engine,
+      session: name,
+      spec,
+      example,
+      maxBatch,
+      traffic,
+      clock,
+      signal: this.#endOf(entry),
+      onRun: () => memory?.sample(),
+    });
+    for await (const { batch, timesMs } of measured) measurements.addMeasured(spec, batch, timesMs);
   }
 
-  /** Measures the batch sizes one after another, each run by itself so that requests are served in between. */
-  async #measure(name: string, spec: VariantSpec, engine: Engine): Promise<void> {
-    const { clock, maxBatch, measurements } = this.#options;
-    const batches = PROFILED_BATCHES.filter(
-      (batch) => batch === 1 || (spec.isBatchable && batch <= maxBatch),
-    );
-    const startedAt = clock.now();
-    for (const [position, batch] of batches.entries()) {
-      const sizeEndsAt = startedAt + (MEASURE_WITHIN_MS * (position + 1)) / batches.length;
-      const runMs = async () => {
-        this.#closing.signal.throwIfAborted();
-        return (await engine.run(name, zeroInputs(spec, batch))).computeMs;
-      };
-      for (let run = 0; run < WARM_UP_RUNS && (run === 0 || clock.now() < sizeEndsAt); run++) await runMs();
-      let slowestMs = 0;
-      for (let run = 0; run < MEASURED_RUNS && (run === 0 || clock.now() < sizeEndsAt); run++) {
-        const computeMs = await runMs();
-        measurements.add(spec, batch, computeMs);
-        slowestMs = Math.max(slowestMs, computeMs);
+  async #watchForStale(): Promise<void> {
+    const { clock, traffic } = this.#options;
+    for (;;) {
+      try {
+        await clock.sleep(LOOK_FOR_STALE_EVERY_MS, this.#closing.signal);
+      } catch {
+        return; // Closed.
       }
-      if (slowestMs > SLOW_RUN_MS) return;
+      for (const [name, entry] of this.#entries) {
+        if (!this.#isStale(entry)) continue;
+        await Promise.race([traffic.idle(), aborted(this.#closing.signal)]);
+        this.#turn = this.#turn.then(() => this.#measureAgain(name, entry));
+        await this.#turn;
+      }
     }
+  }
+
+  #isStale({ spec, replica }: Entry): boolean {
+    const { clock, measurements } = this.#options;
+    const ranAt = measurements.ranAt(spec) ?? Number.NEGATIVE_INFINITY;
+    return replica.state === 'ready' && clock.now() - ranAt >= STALE_AFTER_MS;
+  }
+
+  async #measureAgain(name: string, entry: Entry): Promise<void> {
+    const { log, onChange } = this.#options;
+    if (this.#endOf(entry).aborted || !this.#isStale(entry)) return;
+    log('info', 'variant is measured again', { replica: name });
+    try {
+      await this.#measure(name, entry);
+    } catch (error) {
+      if (this.#endOf(entry).aborted) return;
+      log('warn', 'variant could not be measured again', { replica: name, reason: String(error) });
+    }
+    onChange();
+  }
+
+  /** Aborts when the variant is dropped or the worker closes. */
+  #endOf(entry: Entry): AbortSignal {
+    return AbortSignal.any([this.#closing.signal, entry.dropped.signal]);
   }
 
   async #release(name: string): Promise<void> {
-    const { engines, log } = this.#options;
-    const results = await Promise.allSettled(engines.map((engine) => engine.unload(name)));
+    const { log } = this.#options;
+    const results = await Promise.allSettled(this.#engines.map((engine) => engine.unload(name)));
     for (const result of results) {
       if (result.status === 'fulfilled' || this.#closing.signal.aborted) continue;
       log('warn', 'variant could not be unloaded', { replica: name, reason: String(result.reason) });
@@ -227,37 +262,12 @@ function replicaOf(
   return { task, variant, revision, ...state };
 }
 
-function checkNames(spec: VariantSpec, session: LoadedSession): void {
-  const pairs = [
-    ['inputs', spec.inputs, session.inputNames],
-    ['outputs', spec.outputs, session.outputNames],
-  ] as const;
-  for (const [what, signature, found] of pairs) {
-    const expected = signature.map((entry) => entry.name);
-    const isSame = what === 'inputs' ? expected.length === found.length : true;
-    if (isSame && expected.every((name) => found.includes(name))) continue;
-    throw new MeshError(
-      'MESH_VARIANT_FAILED',
-      `Expected the ${what} of "${spec.variant}" to be ${expected.join(', ')}, the model has ${found.join(', ')}`,
-    );
-  }
+function dropped(name: string): MeshError {
+  return new MeshError('MESH_VARIANT_NOT_READY', `"${name}" was unloaded or is loaded anew`);
 }
 
-/** Inputs of zeros; a free dimension other than the batch axis is taken as 1. */
-function zeroInputs({ inputs }: VariantSpec, batch: number): ThreadTensor[] {
-  return inputs.map(({ name, datatype, shape }: TensorSignature) => {
-    const sized = shape.map((dimension, axis) => (dimension !== -1 ? dimension : axis === 0 ? batch : 1));
-    return {
-      name,
-      datatype,
-      shape: sized,
-      data: new Uint8Array(elementCount(sized) * DATATYPE_BYTES[datatype]),
-    };
-  });
-}
-
-function shared(bytes: Uint8Array): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(bytes.byteLength);
-  new Uint8Array(buffer).set(bytes);
-  return buffer;
+/** Resolves when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -1,67 +1,50 @@
-import { taskInfo } from '@nearfar/coordinator';
-import { openRegistry } from '@nearfar/coordinator/node';
-import {
-  MeshError,
-  modelsResponseSchema,
-  parseOrThrow,
-  type TaskInfo,
-  type VariantSpec,
-} from '@nearfar/protocol';
-import { hasSecret } from '../local-secret.ts';
-import { callMesh, type MeshAddress } from '../mesh-client.ts';
-import { formatTable } from '../table.ts';
+import { hasRegistry } from '@nearfar/coordinator/node';
+import { MeshError, type TaskInfo } from '@nearfar/protocol';
+import { type Listing, readMesh, readState } from '../listing.ts';
+import type { MeshAddress } from '../mesh-client.ts';
+import { formatVariants, type Pareto, sizeBytes } from '../variant-table.ts';
 
 interface ModelsOptions extends MeshAddress {
+  readonly local?: boolean;
   readonly json?: boolean;
 }
 
 /** `nearfar models`: lists what the mesh serves, or what the local store holds when no mesh answers. */
 export async function models(task: string | undefined, options: ModelsOptions): Promise<void> {
-  const all = await listTasks(options);
+  const { tasks: all, pareto } = await readListing(options);
   const tasks = task === undefined ? all : all.filter((entry) => entry.task === task);
   if (task !== undefined && tasks.length === 0) {
     const known = all.map((entry) => entry.task).join(', ') || 'none';
     throw new MeshError('MESH_UNKNOWN_TASK', `There is no task "${task}"; known: ${known}`);
   }
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(tasks.map(forJson))}\n`);
+    process.stdout.write(`${JSON.stringify(tasks.map((entry) => forJson(entry, pareto)))}\n`);
     return;
   }
-  const rows = tasks.flatMap((entry) =>
-    entry.variants.map((variant) => [
-      entry.task,
-      variant.variant,
-      variant.revision,
-      `${(variant.accuracy.value * 100).toFixed(2)} % (${variant.accuracy.source})`,
-      Math.round(sizeBytes(variant) / 1024),
-      variant.tiers.join(', ') || 'none',
-    ]),
-  );
-  process.stdout.write(`${formatTable(['task', 'variant', 'revision', 'accuracy', 'KiB', 'tiers'], rows)}\n`);
+  process.stdout.write(`${formatVariants(tasks, pareto)}\n`);
 }
 
-async function listTasks(options: ModelsOptions): Promise<TaskInfo[]> {
+/** What the mesh says or, where none answers, what the state folder holds. */
+async function readListing(options: ModelsOptions): Promise<Listing> {
+  if (options.local) return await readState(options.state);
   try {
-    return parseOrThrow(
-      modelsResponseSchema,
-      await callMesh(options, '/v1/models'),
-      'MESH_INTERNAL',
-      'list of models',
-    ).models;
+    return await readMesh(options);
   } catch (error) {
-    if (!(error instanceof MeshError) || error.code !== 'MESH_NETWORK' || !hasSecret(options.state))
+    if (!(error instanceof MeshError) || error.code !== 'MESH_NETWORK' || !hasRegistry(options.state))
       throw error;
     process.stderr.write(`No mesh answers at ${options.url}; reading ${options.state}\n`);
-    const registry = openRegistry(options.state);
-    const tasks = await registry.list();
-    await registry.close();
-    return tasks.map(taskInfo);
+    return await readState(options.state);
   }
 }
 
-function forJson(entry: TaskInfo) {
+function forJson(entry: TaskInfo, pareto: Pareto) {
+  const lines = pareto.get(entry.task) ?? [];
   return {
     task: entry.task,
+    revision: entry.revision,
+    ...(entry.rollout !== undefined && { rollout: entry.rollout }),
+    ...(entry.previousRevision !== undefined && { previousRevision: entry.previousRevision }),
+    rejected: entry.rejected,
     variants: entry.variants.map((variant) => ({
       variant: variant.variant,
       model: variant.model,
@@ -71,11 +54,11 @@ function forJson(entry: TaskInfo) {
       tiers: variant.tiers,
       accuracy: variant.accuracy.value,
       accuracySource: variant.accuracy.source,
+      accuracyDetails: variant.accuracy,
+      origin: variant.origin,
+      ...(variant.cascade !== undefined && { cascade: variant.cascade }),
       sizeBytes: sizeBytes(variant),
+      profiles: lines.find((line) => line.variant === variant.variant)?.cells ?? [],
     })),
   };
-}
-
-function sizeBytes(variant: VariantSpec): number {
-  return variant.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0);
 }

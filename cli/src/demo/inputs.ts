@@ -48,7 +48,7 @@ export async function loadInputs(givenDirectory: string | undefined): Promise<De
 /** The pictures that a task's manifest names as samples, all of them PNGs. */
 async function loadSamples(manifestPath: string): Promise<TaskInputs> {
   const { task, preprocess, samples = [] } = await readManifest(manifestPath);
-  if (preprocess === undefined || samples.length === 0) {
+  if (preprocess?.kind !== 'image' || samples.length === 0) {
     throw new Error(`Expected ${dirname(manifestPath)} to name preprocessing and samples`);
   }
   const tensors = samples.map(async (path) =>
@@ -66,7 +66,7 @@ async function loadTestPictures(manifestPath: string, directory: string): Promis
   const manifest = await readManifest(manifestPath);
   const { preprocess } = manifest;
   const images = manifest.eval?.images;
-  if (preprocess === undefined || images === undefined) {
+  if (preprocess?.kind !== 'image' || images === undefined) {
     throw new Error(`Expected ${dirname(manifestPath)} to name preprocessing and evaluation pictures`);
   }
   const bytes = await unzip(await readFile(join(directory, manifest.eval?.directory ?? '', images)));

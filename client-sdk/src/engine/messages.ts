@@ -1,4 +1,4 @@
-import type { ImagePreprocess, Tensor, VariantSpec } from '@nearfar/protocol';
+import type { ImagePreprocess, Tensor, TensorSignature } from '@nearfar/protocol';
 import type { PictureSource } from '../pixels.ts';
 import type { EngineName } from '../types.ts';
 
@@ -11,7 +11,10 @@ export interface EngineStart {
 
 /** A variant's files, as they go into an engine. */
 export interface ModelFiles {
-  readonly spec: Pick<VariantSpec, 'format' | 'inputs' | 'outputs'>;
+  readonly spec: {
+    readonly inputs: readonly TensorSignature[];
+    readonly outputs: readonly TensorSignature[];
+  };
   /** In the order of `spec.artifacts`: the first is the entry file. */
   readonly files: readonly { readonly path: string; readonly bytes: Uint8Array<ArrayBuffer> }[];
 }

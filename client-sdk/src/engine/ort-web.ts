@@ -1,6 +1,7 @@
-import { float32Tensor, float32Values, MeshError } from '@nearfar/protocol';
+import { MeshError } from '@nearfar/protocol';
 import type { InferenceSession } from 'onnxruntime-web';
 import type { Engine, EngineStart } from './messages.ts';
+import { fromOrt, toOrt } from './ort-tensors.ts';
 
 /** ONNX models by onnxruntime-web: its wasm build on the CPU, its WebGPU build on a GPU. */
 export async function createOrtEngine({ engine, assetBase }: EngineStart): Promise<Engine> {
@@ -11,10 +12,16 @@ export async function createOrtEngine({ engine, assetBase }: EngineStart): Promi
   const sessions = new Map<string, InferenceSession>();
   return {
     async load(session, { files }) {
-      const [entry] = files;
+      const [entry, ...others] = files;
       if (entry === undefined) throw new MeshError('MESH_VARIANT_FAILED', 'The variant has no files');
       const executionProviders = [isWebGpu ? 'webgpu' : 'wasm'];
-      const created = await ort.InferenceSession.create(entry.bytes, { executionProviders });
+      const created = await ort.InferenceSession.create(entry.bytes, {
+        executionProviders,
+        // Weights in files of their own, by the names that the model calls them.
+        ...(others.length > 0 && {
+          externalData: others.map(({ path, bytes }) => ({ path, data: bytes })),
+        }),
+      });
       await sessions.get(session)?.release();
       sessions.set(session, created);
     },
@@ -22,22 +29,15 @@ export async function createOrtEngine({ engine, assetBase }: EngineStart): Promi
     async run(session, tensors) {
       const loaded = sessions.get(session);
       if (loaded === undefined) throw new MeshError('MESH_EXECUTION_FAILED', `"${session}" is not loaded`);
-      const feeds = Object.fromEntries(
-        tensors.map((tensor) => [
-          tensor.name,
-          new ort.Tensor('float32', float32Values(tensor), [...tensor.shape]),
-        ]),
-      );
+      const feeds = Object.fromEntries(tensors.map((tensor) => [tensor.name, toOrt(tensor, ort.Tensor)]));
       const results = await loaded.run(feeds);
       return Promise.all(
         loaded.outputNames.map(async (name) => {
           const result = results[name];
-          const values = await result?.getData(true);
-          if (result === undefined || !(values instanceof Float32Array)) {
-            throw new MeshError('MESH_EXECUTION_FAILED', `Expected output "${name}" to be FP32`);
+          if (result === undefined) {
+            throw new MeshError('MESH_EXECUTION_FAILED', `The model gave no output "${name}"`);
           }
-          // The values may lie in the engine's own memory, which cannot be transferred.
-          return float32Tensor(name, result.dims, Float32Array.from(values));
+          return await fromOrt(name, result);
         }),
       );
     },

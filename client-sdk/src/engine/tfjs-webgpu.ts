@@ -1,16 +1,20 @@
-import { type GraphModel, loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-webgpu';
-import { float32Tensor, float32Values, MeshError, type Tensor } from '@nearfar/protocol';
+import { MeshError } from '@nearfar/protocol';
 import type { Engine, ModelFiles } from './messages.ts';
+import { readTfjsFiles } from './tfjs-files.ts';
+import { loadGraph } from './tfjs-graph.ts';
+import type { TfjsModel } from './tfjs-model.ts';
+import { checkDatatypes, fromTfjs, toTfjs } from './tfjs-tensors.ts';
 
 interface Session {
-  readonly model: GraphModel;
+  readonly model: TfjsModel;
+  readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
 /**
- * tfjs graph models on WebGPU.
+ * tfjs models on WebGPU, graphs and Keras layers.
  *
  * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when there is no WebGPU device in this worker.
  */
@@ -23,26 +27,31 @@ export async function createTfjsEngine(): Promise<Engine> {
   const sessions = new Map<string, Session>();
   return {
     async load(session, files) {
-      const model = await loadGraphModel({ load: async () => artifactsOf(files) });
+      const { inputs, outputs } = files.spec;
+      checkDatatypes([...inputs, ...outputs]);
+      const model = await loadModel(files);
       sessions.get(session)?.model.dispose();
-      sessions.set(session, { model, outputs: files.spec.outputs.map((output) => output.name) });
+      const names = { inputs: inputs.map(({ name }) => name), outputs: outputs.map(({ name }) => name) };
+      sessions.set(session, { model, ...names });
     },
 
     async run(session, tensors) {
       const loaded = sessions.get(session);
       if (loaded === undefined) throw new MeshError('MESH_EXECUTION_FAILED', `"${session}" is not loaded`);
-      const inputs: tf.NamedTensorMap = {};
-      for (const tensor of tensors) {
-        inputs[tensor.name] = tf.tensor(float32Values(tensor), [...tensor.shape], 'float32');
-      }
-      let results: tf.Tensor[] = [];
+      const inputs: tf.Tensor[] = [];
+      let results: readonly tf.Tensor[] = [];
       try {
-        results = [loaded.model.execute(inputs, [...loaded.outputs])].flat();
+        for (const name of loaded.inputs) {
+          const tensor = tensors.find((given) => given.name === name);
+          if (tensor === undefined) throw new MeshError('MESH_BAD_TENSOR', `Input "${name}" is missing`);
+          inputs.push(toTfjs(tensor));
+        }
+        results = loaded.model.run(inputs);
         return await Promise.all(
-          results.map((result, index) => readTensor(loaded.outputs[index] ?? '', result)),
+          results.map((result, index) => fromTfjs(loaded.outputs[index] ?? '', result)),
         );
       } finally {
-        tf.dispose([inputs, results]);
+        tf.dispose([inputs, [...results]]);
       }
     },
 
@@ -53,32 +62,9 @@ export async function createTfjsEngine(): Promise<Engine> {
   };
 }
 
-async function readTensor(name: string, result: tf.Tensor): Promise<Tensor> {
-  return float32Tensor(name, result.shape, Float32Array.from(await result.data<'float32'>()));
-}
-
-/** What tfjs wants of a loader, from the files in memory: `model.json` first, then its weights in order. */
-function artifactsOf({ files }: ModelFiles): tf.io.ModelArtifacts {
-  const [entry, ...shards] = files;
-  if (entry === undefined) throw new MeshError('MESH_VARIANT_FAILED', 'The variant has no files');
-  const { modelTopology, weightsManifest, signature, format }: tf.io.ModelJSON = JSON.parse(
-    new TextDecoder().decode(entry.bytes),
-  );
-  const named = new Map(shards.map(({ path, bytes }) => [path, bytes]));
-  const weights = weightsManifest.flatMap((group) => group.paths).map((path) => bytesOf(named, path));
-  return {
-    modelTopology,
-    weightSpecs: weightsManifest.flatMap((group) => group.weights),
-    weightData: weights,
-    ...(signature !== undefined && { signature }),
-    ...(format !== undefined && { format }),
-  };
-}
-
-function bytesOf(files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, path: string): ArrayBuffer {
-  const bytes = files.get(path);
-  if (bytes === undefined)
-    throw new MeshError('MESH_VARIANT_FAILED', `The weights "${path}" of model.json are missing`);
-  const { buffer, byteOffset, byteLength } = bytes;
-  return byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
+async function loadModel(files: ModelFiles): Promise<TfjsModel> {
+  const { kind, artifacts } = readTfjsFiles(files);
+  if (kind === 'graph') return await loadGraph(artifacts, files.spec);
+  const { loadLayers } = await import('./tfjs-layers.ts');
+  return await loadLayers(artifacts, files.spec);
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,23 +10,25 @@ import { LIMITS, MeshError } from '@nearfar/protocol';
 import { WebSocketServer } from 'ws';
 import { requireRole } from '../auth.ts';
 import { type Coordinator, createCoordinator } from '../coordinator.ts';
-import { createMemoryRegistry } from '../drivers/memory.ts';
 import { openAccountFile } from '../drivers/node/account-file.ts';
 import { openArtifactFolder } from '../drivers/node/artifact-folder.ts';
 import { openAssetFolder } from '../drivers/node/asset-folder.ts';
 import { nodeClock } from '../drivers/node/clock.ts';
-import { readManifest } from '../drivers/node/import-manifest.ts';
 import { createPictureThread } from '../drivers/node/picture-thread.ts';
 import { openSqliteStores } from '../drivers/node/sqlite-stores.ts';
 import { loadSecret, readPrices } from '../drivers/node/state-files.ts';
 import { createWebSocketLink } from '../drivers/node/web-socket-link.ts';
 import type { CoordinatorOptions, Log } from '../options.ts';
 
+export { openArtifactFolder } from '../drivers/node/artifact-folder.ts';
 export { nodeClock } from '../drivers/node/clock.ts';
 export { loadSecret, readPrices } from '../drivers/node/state-files.ts';
 
 /** File of registry and profiles in the state folder. */
 const DATABASE = 'mesh.db';
+
+/** A request may take this long to arrive: an artifact of 1 GiB over a line of 2.5 Mbit/s. */
+const REQUEST_WITHIN_MS = 3_600_000;
 
 /** How a coordinator on Node is set up. */
 export interface NodeCoordinatorOptions
@@ -40,6 +42,7 @@ export interface NodeCoordinatorOptions
       | 'callerRate'
       | 'maxHeldBytes'
       | 'embeddedWorkerIds'
+      | 'registrar'
     >
   > {
   /** Address to listen on (default 127.0.0.1). */
@@ -61,8 +64,6 @@ export interface NodeCoordinator {
   readonly url: string;
   readonly coordinator: Coordinator;
   readonly secret: Uint8Array;
-  /** Reads a manifest with its files and registers its task. */
-  importManifest(path: string): Promise<void>;
   /** Stops listening, ends every session and closes the stores. May be called twice. */
   close(): Promise<void>;
 }
@@ -80,11 +81,12 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     callerRate,
     maxHeldBytes,
     embeddedWorkerIds,
+    registrar,
   } = options;
   const coordinator = await createCoordinator({
     clock,
     ...openSqliteStores(join(stateDirectory, DATABASE), clock.wallTime()),
-    artifacts: openArtifactFolder(join(stateDirectory, 'artifacts')),
+    artifacts: openArtifactFolder(join(stateDirectory, 'artifacts'), clock.wallTime()),
     accounts: openAccountFile(join(stateDirectory, 'accounts.jsonl'), log),
     prices: await readPrices(options.pricesFile),
     secret,
@@ -98,8 +100,10 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     ...(callerRate !== undefined && { callerRate }),
     ...(maxHeldBytes !== undefined && { maxHeldBytes }),
     ...(embeddedWorkerIds !== undefined && { embeddedWorkerIds }),
+    ...(registrar !== undefined && { registrar }),
   });
   const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
+  server.requestTimeout = REQUEST_WITHIN_MS;
   const sockets = acceptLinks(server, coordinator, log);
   try {
     await listen(server, options.port, options.host ?? '127.0.0.1');
@@ -120,7 +124,6 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     coordinator,
     secret,
-    importManifest: (path) => importManifest(path, coordinator),
     close: () => {
       closing ??= close();
       return closing;
@@ -128,16 +131,15 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
   };
 }
 
-/** Reads a manifest with its files and registers its task; the same files keep the same revision. */
-export async function importManifest(path: string, coordinator: Coordinator): Promise<void> {
-  await coordinator.register(await readManifest(path, coordinator.artifacts, coordinator.tasks()));
+/** Whether a state directory has a registry. */
+export function hasRegistry(stateDirectory: string): boolean {
+  return existsSync(join(stateDirectory, DATABASE));
 }
 
-/** The registry of a state directory, for tools that read it while no mesh runs; empty when there is none yet. */
+/** The registry of a state directory, for tools that work on it while no mesh runs; made when there is none yet. */
 export function openRegistry(stateDirectory: string): RegistryStore {
-  const path = join(stateDirectory, DATABASE);
-  if (!existsSync(path)) return createMemoryRegistry();
-  const { registry, profiles } = openSqliteStores(path, nodeClock.wallTime());
+  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+  const { registry, profiles } = openSqliteStores(join(stateDirectory, DATABASE), nodeClock.wallTime());
   // The file is shared; it closes with the store that is used.
   void profiles.close();
   return registry;

@@ -26,7 +26,7 @@ export async function createWorkerdCoordinator(options: WorkerdCoordinatorOption
   return createCoordinator({
     ...rest,
     clock: workerdClock,
-    registry: createMemoryRegistry(tasks),
+    registry: createMemoryRegistry(tasks.map((active) => ({ active }))),
     profiles: createMemoryProfiles(),
     artifacts: createMemoryArtifacts(),
     accounts: createMemoryAccounts(),

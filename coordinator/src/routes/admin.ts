@@ -1,18 +1,16 @@
 import { MeshError } from '@nearfar/protocol';
 import { Hono } from 'hono';
-import { taskInfo } from '../catalog.ts';
 import type { AppEnvironment, Context } from '../context.ts';
 import { MAX_DECISIONS } from '../decisions.ts';
 import { gate } from './gate.ts';
 
 const DEFAULT_DECISIONS = 50;
 
-/** What the console reads: models, workers, profiles and decisions. */
+/** What the console reads: workers, profiles and decisions. */
 export function adminRoutes(context: Context): Hono<AppEnvironment> {
   const client = gate(context, 'client');
-  const { catalog, fleet, book, pageBook, decisions, options } = context;
+  const { fleet, book, pageBook, decisions, options } = context;
   return new Hono<AppEnvironment>()
-    .get('/v1/models', client, (http) => http.json({ models: catalog.list().map(taskInfo) }))
     .get('/v1/workers', client, (http) =>
       http.json({
         workers: fleet.list().map((worker) => ({

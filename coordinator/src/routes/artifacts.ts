@@ -1,37 +1,79 @@
-import { MeshError, parseOrThrow, sha256Schema } from '@nearfar/protocol';
-import { Hono } from 'hono';
+import type { ContentEncoding, PackedArtifact } from '@nearfar/core';
+import { LIMITS, MeshError, parseOrThrow, sha256Schema } from '@nearfar/protocol';
+import { Hono, type Context as HttpContext } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
+import { bodyParts } from './body.ts';
 import { gate } from './gate.ts';
 
-/** `GET /v1/artifacts/{sha256}`: immutable files by content, whole or one range of them. */
-export function artifactRoutes(context: Context): Hono<AppEnvironment> {
-  const routes = new Hono<AppEnvironment>();
-  routes.get('/v1/artifacts/:sha256', gate(context, 'client'), async (http) => {
-    const { artifacts } = context.options;
-    const sha256 = parseOrThrow(
-      sha256Schema,
-      http.req.param('sha256'),
-      'MESH_UNKNOWN_ARTIFACT',
-      'artifact address',
-    );
-    const sizeBytes = await artifacts.sizeOf(sha256);
-    if (sizeBytes === undefined) throw new MeshError('MESH_UNKNOWN_ARTIFACT', `Unknown artifact ${sha256}`);
-    const etag = `"${sha256}"`;
-    http.header('ETag', etag);
-    http.header('Accept-Ranges', 'bytes');
-    // Callers show a token, so only their own cache may keep it.
-    http.header('Cache-Control', 'private, max-age=31536000, immutable');
-    http.header('Content-Type', 'application/octet-stream');
-    if (http.req.header('if-none-match') === etag) return http.body(null, 304);
+/** Files are read and sent in parts of this size, so that a large one is never in memory as a whole. */
+const PART_BYTES = 1024 * 1024;
 
-    const ifRange = http.req.header('if-range');
-    const wanted = ifRange === undefined || ifRange === etag ? http.req.header('range') : undefined;
-    const range = parseRange(wanted, sizeBytes);
-    if (range === undefined) return http.body(toArrayBuffer(await artifacts.read(sha256)), 200);
-    http.header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`);
-    return http.body(toArrayBuffer(await artifacts.read(sha256, range.start, range.end)), 206);
-  });
-  return routes;
+/**
+ * `/v1/artifacts/{sha256}`: immutable files by content. `GET` gives one whole, packed where that makes it smaller and the
+ * caller can unpack it, or one range of it; `HEAD` says whether it is there; `PUT` sends one.
+ */
+export function artifactRoutes(context: Context): Hono<AppEnvironment> {
+  return new Hono<AppEnvironment>()
+    .get('/v1/artifacts/:sha256', gate(context, 'client'), (http) => send(context, http))
+    .put('/v1/artifacts/:sha256', gate(context, 'admin'), (http) => receive(context, http));
+}
+
+async function send(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
+  const { artifacts } = context.options;
+  const sha256 = addressOf(http, 'MESH_UNKNOWN_ARTIFACT');
+  const sizeBytes = await artifacts.sizeOf(sha256);
+  if (sizeBytes === undefined) throw new MeshError('MESH_UNKNOWN_ARTIFACT', `Unknown artifact ${sha256}`);
+  const plain = {
+    etag: `"${sha256}"`,
+    sizeBytes,
+    read: (start: number, end: number) => artifacts.read(sha256, start, end),
+  };
+  http.header('Accept-Ranges', 'bytes');
+  http.header('Vary', 'Accept-Encoding', { append: true });
+  // Callers show a token, so only their own cache may keep it.
+  http.header('Cache-Control', 'private, max-age=31536000, immutable');
+  http.header('Content-Type', 'application/octet-stream');
+
+  const ifRange = http.req.header('if-range');
+  const wanted = ifRange === undefined || ifRange === plain.etag ? http.req.header('range') : undefined;
+  const range = parseRange(wanted, sizeBytes);
+  // HEAD is asked by who wants to know whether a file is there; it tells of it as it is, and has nothing packed.
+  const isHead = http.req.method === 'HEAD';
+  const encodings =
+    range === undefined && !isHead ? acceptedEncodings(http.req.header('accept-encoding')) : [];
+  const packed = encodings.length === 0 ? undefined : await artifacts.packed?.(sha256, encodings);
+  // The packed form is other bytes, so it has a tag of its own (RFC 9110, section 8.8.3).
+  const form = packed === undefined ? plain : { ...packed, etag: etagOf(sha256, packed) };
+  http.header('ETag', form.etag);
+  if (isMatch(http.req.header('if-none-match'), form.etag)) return http.body(null, 304);
+
+  if (packed !== undefined) http.header('Content-Encoding', packed.encoding);
+  if (range !== undefined) http.header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`);
+  const { start, end } = range ?? { start: 0, end: form.sizeBytes };
+  http.header('Content-Length', String(end - start));
+  const status = range === undefined ? 200 : 206;
+  if (isHead) return http.body(null, status);
+  return http.body(inParts(form.read, start, end), status);
+}
+
+async function receive(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
+  const { artifacts } = context.options;
+  const sha256 = addressOf(http, 'MESH_BAD_REQUEST');
+  const known = await artifacts.sizeOf(sha256);
+  if (known !== undefined) {
+    // What is sent all the same is taken and thrown away: an answer while it comes in would end the connection under it.
+    for await (const _ of bodyParts(http.req.raw, LIMITS.maxArtifactBytes));
+    return http.json({ sha256, sizeBytes: known });
+  }
+  const written = await artifacts.write(bodyParts(http.req.raw, LIMITS.maxArtifactBytes), sha256);
+  return http.json(written, 201);
+}
+
+function addressOf(
+  http: HttpContext<AppEnvironment>,
+  code: 'MESH_UNKNOWN_ARTIFACT' | 'MESH_BAD_REQUEST',
+): string {
+  return parseOrThrow(sha256Schema, http.req.param('sha256'), code, 'artifact address');
 }
 
 /**
@@ -56,6 +98,47 @@ export function parseRange(
   );
 }
 
-function toArrayBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
+/**
+ * Those of our encodings that an `Accept-Encoding` takes (RFC 9110, section 12.5.3), Brotli first. `*` and ranks are not
+ * weighed: who says only that takes the file as it is.
+ */
+export function acceptedEncodings(header: string | undefined): ContentEncoding[] {
+  const accepted = new Set(
+    (header ?? '')
+      .toLowerCase()
+      .split(',')
+      .map((entry) => entry.split(';').map((part) => part.trim()))
+      .filter(([, ...parameters]) => !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter)))
+      .map(([name]) => name),
+  );
+  return (['br', 'gzip'] as const).filter((encoding) => accepted.has(encoding));
+}
+
+function etagOf(sha256: string, { encoding }: PackedArtifact): string {
+  return `"${sha256}-${encoding}"`;
+}
+
+/** Whether an `If-None-Match` names the tag. */
+function isMatch(header: string | undefined, etag: string): boolean {
+  const tags = header?.split(',') ?? [];
+  return tags.some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}
+
+/** The bytes from `start` up to, not including, `end`, read as they are taken. */
+function inParts(
+  read: (start: number, end: number) => Promise<Uint8Array>,
+  start: number,
+  end: number,
+): ReadableStream<Uint8Array> {
+  let position = start;
+  return new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      if (position < end) {
+        const part = await read(position, Math.min(end, position + PART_BYTES));
+        position += part.byteLength;
+        controller.enqueue(part);
+      }
+      if (position >= end) controller.close();
+    },
+  });
 }

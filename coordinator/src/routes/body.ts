@@ -42,16 +42,39 @@ export async function readJson(
   });
 }
 
+/**
+ * The parts of a large body as they arrive; nothing of it is kept here.
+ *
+ * @throws MeshError `MESH_BODY_TOO_LARGE` when more is announced or arrives, `MESH_BODY_TOO_SLOW` when the next part takes
+ *   too long, `MESH_CANCELLED` when the caller goes away.
+ */
+export async function* bodyParts(request: Request, maxBytes: number): AsyncGenerator<Uint8Array> {
+  checkAnnounced(request, maxBytes);
+  const reader = request.body?.getReader();
+  let byteLength = 0;
+  try {
+    for (;;) {
+      const { promise: tooLate, reject } = Promise.withResolvers<never>();
+      const timer = setTimeout(() => reject(tooSlow()), LIMITS.bodyWithinMs);
+      const part = await Promise.race([reader?.read(), tooLate])
+        .catch(throwCutOff)
+        .finally(() => clearTimeout(timer));
+      if (part?.value === undefined) return;
+      byteLength += part.value.byteLength;
+      if (byteLength > maxBytes) throw tooLarge(maxBytes, 'more arrived');
+      yield part.value;
+    }
+  } finally {
+    reader?.releaseLock();
+  }
+}
+
 async function readBody(
   request: Request,
   maxBytes: number,
   held: HeldBytes,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const header = request.headers.get('content-length');
-  const announced = header === null ? undefined : Number(header);
-  if (announced !== undefined && !(announced <= maxBytes))
-    throw tooLarge(maxBytes, `${header} are announced`);
-
+  const announced = checkAnnounced(request, maxBytes);
   const { promise: tooLate, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(tooSlow()), LIMITS.bodyWithinMs);
   try {
@@ -62,8 +85,7 @@ async function readBody(
     }
     return await readStream(request, maxBytes, held, tooLate);
   } catch (cause) {
-    if (cause instanceof MeshError) throw cause;
-    throw new MeshError('MESH_CANCELLED', 'The body ended before all of it arrived', { cause });
+    return throwCutOff(cause);
   } finally {
     clearTimeout(timer);
   }
@@ -99,6 +121,20 @@ async function readStream(
     offset += part.byteLength;
   }
   return body;
+}
+
+/** The announced length, if any. @throws MeshError `MESH_BODY_TOO_LARGE`. */
+function checkAnnounced(request: Request, maxBytes: number): number | undefined {
+  const header = request.headers.get('content-length');
+  if (header === null) return undefined;
+  const announced = Number(header);
+  if (announced <= maxBytes) return announced;
+  throw tooLarge(maxBytes, `${header} are announced`);
+}
+
+function throwCutOff(cause: unknown): never {
+  if (cause instanceof MeshError) throw cause;
+  throw new MeshError('MESH_CANCELLED', 'The body ended before all of it arrived', { cause });
 }
 
 function tooLarge(maxBytes: number, found: string): MeshError {

@@ -2,6 +2,7 @@ import { MeshError } from '@nearfar/protocol';
 import type { Context as HttpContext, MiddlewareHandler } from 'hono';
 import { ANONYMOUS, type Role, requireRole } from '../auth.ts';
 import type { AppEnvironment, Context } from '../context.ts';
+import type { Target } from '../steps/admit.ts';
 
 /** Lets pass who shows a token with at least `role`, everyone where the mesh asks for none, and each not too often. */
 export function gate(context: Context, role: Role): MiddlewareHandler<AppEnvironment> {
@@ -9,6 +10,7 @@ export function gate(context: Context, role: Role): MiddlewareHandler<AppEnviron
   return async (http, next) => {
     const claims = isAuthRequired ? await context.gate.identify(http.req.header('authorization')) : ANONYMOUS;
     requireRole(claims, role);
+    if (!isAuthRequired && role === 'admin') checkOrigin(http, context.options.allowedOrigins ?? []);
     const waitMs = context.rates.take(claims.subject, context.options.clock.now());
     if (waitMs > 0) throw rateLimited(claims.subject, waitMs);
     http.set('claims', claims);
@@ -16,11 +18,35 @@ export function gate(context: Context, role: Role): MiddlewareHandler<AppEnviron
   };
 }
 
+/**
+ * Where callers need no token, a page that the operator happens to visit could send its requests here: browsers name its
+ * origin, which has to be ours or an allowed one for whatever changes the mesh.
+ */
+function checkOrigin(http: HttpContext<AppEnvironment>, allowed: readonly string[]): void {
+  const origin = http.req.header('origin');
+  if (origin === undefined || allowed.includes(origin) || new URL(http.req.url).origin === origin) return;
+  throw new MeshError('MESH_FORBIDDEN', `Pages of "${origin.slice(0, 128)}" may not change this mesh`);
+}
+
 function rateLimited(subject: string, waitMs: number): MeshError {
   return new MeshError('MESH_RATE_LIMITED', `"${subject.slice(0, 128)}" calls more often than it may`, {
     details: { retry_after_ms: Math.ceil(waitMs) },
     retryAfterSeconds: Math.ceil(waitMs / 1_000),
   });
+}
+
+/** Runs `use` while the target's revision counts as having a request under way, so that it is not let go of. */
+export async function whileUsing<Value>(
+  { usage }: Context,
+  { task }: Target,
+  use: () => Promise<Value>,
+): Promise<Value> {
+  const leave = usage.enter(task);
+  try {
+    return await use();
+  } finally {
+    leave();
+  }
 }
 
 /** The ids and the clock of a request that enters the path. */

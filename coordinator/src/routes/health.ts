@@ -1,6 +1,8 @@
 import type { RegisteredTask } from '@nearfar/core';
+import type { VariantSpec } from '@nearfar/protocol';
 import { Hono } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
+import { serves } from '../rollout/warm.ts';
 
 /** `GET /v2/health/live` and `/ready`: open to everyone. */
 export function healthRoutes(context: Context): Hono<AppEnvironment> {
@@ -12,21 +14,16 @@ export function healthRoutes(context: Context): Hono<AppEnvironment> {
     });
 }
 
-/** Whether a worker could answer for the task (or for one of its variants) now. */
+/** Whether a worker could answer for the task (or for one of its variants) now; of a cascade, for both stages. */
 export function isServed(context: Context, task: RegisteredTask, variantName?: string): boolean {
-  const variants = task.variants.filter(
-    (entry) => variantName === undefined || entry.variant === variantName,
-  );
-  return context.fleet
-    .list()
-    .some(
-      (worker) =>
-        worker.state === 'active' &&
-        variants.some(
-          (variant) =>
-            worker.replica(variant)?.state === 'ready' &&
-            context.book.service({ ...variant, deviceClass: worker.hello.device.deviceClass }, 1) !==
-              undefined,
-        ),
+  const workers = context.fleet.list();
+  const isRun = (variant: VariantSpec) => workers.some((worker) => serves(context.book, worker, variant));
+  const isStageRun = (name: string) => task.variants.some((entry) => entry.variant === name && isRun(entry));
+  return task.variants
+    .filter((entry) => variantName === undefined || entry.variant === variantName)
+    .some((entry) =>
+      entry.cascade === undefined
+        ? isRun(entry)
+        : isStageRun(entry.cascade.small) && isStageRun(entry.cascade.large),
     );
 }

@@ -17,7 +17,7 @@ import type { AppEnvironment, Context } from '../context.ts';
 import { responseParameters, serve } from '../serve.ts';
 import { admitInputs, admitSpec, admitTarget, type Target } from '../steps/admit.ts';
 import { withBody } from './body.ts';
-import { entry, gate } from './gate.ts';
+import { entry, gate, whileUsing } from './gate.ts';
 import { isServed } from './health.ts';
 
 const VERSION = '0.1.0';
@@ -38,18 +38,22 @@ export function oipRoutes(context: Context): Hono<AppEnvironment> {
   );
   routes.post('/v2/repository/index', client, (http) =>
     http.json(
-      catalog
-        .list()
-        .map((task) => ({ name: task.task, state: isServed(context, task) ? 'READY' : 'UNAVAILABLE' })),
+      catalog.list().flatMap((task) =>
+        task.variants.map(({ variant }) => ({
+          name: task.task,
+          version: variant,
+          state: isServed(context, task, variant) ? 'READY' : 'UNAVAILABLE',
+        })),
+      ),
     ),
   );
   for (const path of ['/v2/models/:task', '/v2/models/:task/versions/:variant'] as const) {
     routes.get(path, client, (http) => {
-      const { task, variant } = target(context, http);
+      const { task, variant } = admitTarget(context, named(http));
       return http.json(metadata(task, variant));
     });
     routes.get(`${path}/ready`, client, (http) => {
-      const { task, variant } = target(context, http);
+      const { task, variant } = admitTarget(context, named(http));
       const isReady = isServed(context, task, variant);
       return http.json({ name: task.task, ready: isReady }, isReady ? 200 : 503);
     });
@@ -59,24 +63,29 @@ export function oipRoutes(context: Context): Hono<AppEnvironment> {
 }
 
 async function infer(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
-  const place = target(context, http);
+  const request = entry(http);
+  const target = admitTarget(context, { ...named(http), id: request.decisionId });
   const headerBytes = parseBinaryHeader(http.req.header(BINARY_HEADER));
   const maxBytes = headerBytes === undefined ? LIMITS.maxInferJsonBytes : LIMITS.maxBodyBytes;
-  return await withBody(context, http, maxBytes, (body) =>
-    inferBody(context, http, place, decodeInferRequest(body, headerBytes)),
+  return await whileUsing(context, target, () =>
+    withBody(context, http, maxBytes, (body) =>
+      inferBody(context, http, request, target, decodeInferRequest(body, headerBytes)),
+    ),
   );
 }
 
 async function inferBody(
   context: Context,
   http: HttpContext<AppEnvironment>,
-  place: Target,
+  request: ReturnType<typeof entry>,
+  target: Target,
   { header, tensors }: Decoded<InferRequest>,
 ): Promise<Response> {
-  const spec = admitSpec(place, header.parameters);
-  const rows = admitInputs(place, tensors);
-  checkOutputs(place.task, header);
-  const served = await serve(context, { ...entry(http), task: place.task, spec, tensors, rows });
+  const { task } = target;
+  const spec = admitSpec(target, header.parameters);
+  const rows = admitInputs(target, tensors);
+  checkOutputs(task, header);
+  const served = await serve(context, { ...request, task, spec, tensors, rows });
   const { explanation } = served;
   const parameters = {
     ...responseParameters(served),
@@ -85,8 +94,8 @@ async function inferBody(
   };
   const encoded = encodeInferResponse(
     {
-      model_name: place.task.task,
-      model_version: served.execution.placement.variant.variant,
+      model_name: task.task,
+      model_version: served.variant.variant,
       ...(header.id !== undefined && { id: header.id }),
       parameters,
     },
@@ -96,8 +105,8 @@ async function inferBody(
   return answer(http, encoded);
 }
 
-function target(context: Context, http: HttpContext<AppEnvironment>) {
-  return admitTarget(context.catalog, http.req.param('task') ?? '', http.req.param('variant'));
+function named(http: HttpContext<AppEnvironment>) {
+  return { task: http.req.param('task') ?? '', variant: http.req.param('variant') };
 }
 
 function metadata(task: RegisteredTask, variantName: string | undefined) {

@@ -40,13 +40,13 @@ export function placementRoutes(context: Context): Hono<AppEnvironment> {
     const { decisionId, subject } = entry(http);
     const json = await readJson(context, http, LIMITS.maxJsonBytes);
     const asked = parseOrThrow(placementRequestSchema, json, 'MESH_BAD_REQUEST', 'placement request');
-    const target = admitTarget(context.catalog, asked.task);
+    const target = admitTarget(context, { task: asked.task });
     const spec = admitSpec(target, asked.parameters);
     const { task } = target;
 
     const network = networkTime(pathOf(context, asked.network), asked.payloadBytes);
-    const local = asked.device === undefined ? [] : pageOptions(context, task, asked.device);
-    const decision = decide(spec, [...local, ...workerOptions(context, { task, rows: 1, network })]);
+    const local = asked.device === undefined ? [] : pageOptions(context, task, asked.device, spec);
+    const decision = decide(spec, [...local, ...workerOptions(context, { task, rows: 1, network }, spec)]);
     const at = new Date(context.options.clock.wallTime()).toISOString();
     const source = 'placement';
     context.decisions.put(

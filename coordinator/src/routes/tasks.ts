@@ -1,11 +1,11 @@
-import { classify } from '@nearfar/core';
+import { predict } from '@nearfar/core';
 import { decodeInferRequest, LIMITS, MeshError, type Tensor, tensorToJson } from '@nearfar/protocol';
 import { Hono, type Context as HttpContext } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
 import { responseParameters, type Served, serve } from '../serve.ts';
 import { admitInputs, admitSpec, admitTarget, parametersFromQuery, type Target } from '../steps/admit.ts';
 import { withBody } from './body.ts';
-import { entry, gate } from './gate.ts';
+import { entry, gate, whileUsing } from './gate.ts';
 
 const PICTURES: ReadonlySet<string> = new Set(['image/png', 'image/jpeg']);
 
@@ -13,14 +13,17 @@ const PICTURES: ReadonlySet<string> = new Set(['image/png', 'image/jpeg']);
 export function taskRoutes(context: Context): Hono<AppEnvironment> {
   const routes = new Hono<AppEnvironment>();
   routes.post('/v1/tasks/:task/infer', gate(context, 'client'), async (http) => {
-    const target = admitTarget(context.catalog, http.req.param('task'));
+    const request = entry(http);
+    const target = admitTarget(context, { task: http.req.param('task'), id: request.decisionId });
     const query = parametersFromQuery(new URL(http.req.url).searchParams);
     admitSpec(target, query); // A bad parameter is refused before the body is read.
     const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
     checkMediaType(target, contentType);
     const maxBytes = PICTURES.has(contentType) ? LIMITS.maxBodyBytes : LIMITS.maxInferJsonBytes;
-    return await withBody(context, http, maxBytes, (body) =>
-      inferBody(context, http, target, contentType, query, body),
+    return await whileUsing(context, target, () =>
+      withBody(context, http, maxBytes, (body) =>
+        inferBody(context, http, request, target, contentType, query, body),
+      ),
     );
   });
   return routes;
@@ -29,12 +32,12 @@ export function taskRoutes(context: Context): Hono<AppEnvironment> {
 async function inferBody(
   context: Context,
   http: HttpContext<AppEnvironment>,
+  request: ReturnType<typeof entry>,
   target: Target,
   contentType: string,
   query: ReturnType<typeof parametersFromQuery>,
   body: Uint8Array,
 ): Promise<Response> {
-  const request = entry(http);
   const { tensors, parameters } = PICTURES.has(contentType)
     ? {
         tensors: [await readPicture(context, target, query, request, body, contentType)],
@@ -94,10 +97,10 @@ function readTensors(body: Uint8Array) {
   return { tensors, parameters: header.parameters };
 }
 
-/** Predictions for one picture of a classifier, named tensors for everything else. */
+/** Predictions for one input of a task that has a way to read its outputs, named tensors for everything else. */
 function describeAnswer({ task }: Target, { outputs }: Served, rows: number) {
   if (task.postprocess !== undefined && rows === 1) {
-    return { predictions: classify(outputs, task.postprocess, task.labels) };
+    return { predictions: predict(outputs, task.postprocess, task.labels) };
   }
   return {
     outputs: outputs.map((tensor) => ({

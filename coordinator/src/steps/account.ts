@@ -14,50 +14,72 @@ import type { Admitted } from './admit.ts';
 import { weightBytes } from './decide.ts';
 import type { Execution } from './execute.ts';
 
-/** Books an executed request: its share of the batch's busy time by inputs, plus its answer's way out. */
+/** Books an answered request: each of its executions, and how it went as a whole. */
 export function accountExecuted(
   context: Context,
   admitted: Admitted,
-  { placement, executed }: Execution,
+  executions: readonly Execution[],
 ): OutcomeRecord {
-  const { clock, prices } = context.options;
+  const totalMs = context.options.clock.now() - admitted.arrivedAt;
+  const last = executions.at(-1);
+  const costPicoUsd = sumOf(executions, (execution) => book(context, admitted, execution));
+  const outcome: OutcomeRecord = {
+    status: 'ok',
+    totalMs,
+    queueMs: sumOf(executions, ({ executed }) => executed.result.queueMs),
+    computeMs: sumOf(executions, ({ executed }) => executed.result.computeMs),
+    batchSize: last?.executed.result.batchSize ?? 0,
+    costUsd: toUsd(costPicoUsd),
+    sloMet: totalMs <= admitted.spec.sloMs,
+  };
+  context.decisions.settle(admitted.decisionId, outcome);
+  const tier = last?.placement.worker.hello.tier ?? 'none';
+  count(context, admitted, { tier, status: 'ok' }, outcome);
+  return outcome;
+}
+
+/**
+ * Books one execution: its share of the batch's busy time by inputs, plus its answer's way out.
+ *
+ * @returns what it cost, in whole picodollars.
+ */
+function book(context: Context, admitted: Admitted, { placement, executed, rows }: Execution): number {
+  const { prices } = context.options;
   const { result, outputs } = executed;
   const usdPerHour = workerUsdPerHour(prices, placement.worker.hello);
-  const batchSize = Math.max(result.batchSize, admitted.rows);
+  const batchSize = Math.max(result.batchSize, rows);
   const batchPicoUsd = remoteCostPicoUsd(prices, usdPerHour, result.computeMs, 0);
   const share = batchSharePicoUsd(batchPicoUsd, {
-    offset: Math.min(result.batchOffset, batchSize - admitted.rows),
-    size: admitted.rows,
+    offset: Math.min(result.batchOffset, batchSize - rows),
+    size: rows,
     batchSize,
   });
   const answerBytes = outputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
   const costPicoUsd = share + remoteCostPicoUsd(prices, 0, 0, answerBytes);
-  const totalMs = clock.now() - admitted.arrivedAt;
-  const outcome: OutcomeRecord = {
-    status: 'ok',
-    totalMs,
-    queueMs: result.queueMs,
-    computeMs: result.computeMs,
-    batchSize: result.batchSize,
-    costUsd: toUsd(costPicoUsd),
-    sloMet: totalMs <= admitted.spec.sloMs,
-  };
   append(context, admitted, {
     variant: placement.variant.variant,
     tier: placement.worker.hello.tier,
     worker: placement.worker.id,
     status: 'ok',
-    busyMs: (result.computeMs * admitted.rows) / batchSize,
+    busyMs: (result.computeMs * rows) / batchSize,
     batchSize: result.batchSize,
     costPicoUsd,
   });
-  context.decisions.settle(admitted.decisionId, outcome);
-  context.metrics.request(
-    { task: admitted.task.task, tier: placement.worker.hello.tier, status: 'ok' },
-    totalMs,
-    outcome.costUsd,
-  );
-  return outcome;
+  return costPicoUsd;
+}
+
+function sumOf(executions: readonly Execution[], value: (execution: Execution) => number): number {
+  return executions.reduce((sum, execution) => sum + value(execution), 0);
+}
+
+function count(
+  context: Context,
+  { task }: Admitted,
+  labels: { readonly tier: string; readonly status: string },
+  { totalMs, costUsd }: Pick<OutcomeRecord, 'totalMs' | 'costUsd'>,
+): void {
+  context.metrics.request({ task: task.task, ...labels }, totalMs, costUsd);
+  context.metrics.revision({ task: task.task, revision: String(task.revision), status: labels.status });
 }
 
 /** Books a request that was placed but gave no answer. Its work in a worker, if any, is not charged to the caller. */
@@ -79,7 +101,7 @@ export function accountFailed(context: Context, admitted: Admitted, error: unkno
     costUsd: 0,
     sloMet: false,
   });
-  context.metrics.request({ task: admitted.task.task, tier, status }, totalMs, 0);
+  count(context, admitted, { tier, status }, { totalMs, costUsd: 0 });
 }
 
 /** Books what a page says it ran itself. The figures are hints; the cost follows from our own prices. */

@@ -8,7 +8,8 @@ import {
   parseOrThrow,
   type Tensor,
 } from '@nearfar/protocol';
-import type { Catalog } from '../catalog.ts';
+import { variantOf } from '../catalog.ts';
+import type { Context } from '../context.ts';
 
 /** A request whose task, demands and inputs hold. */
 export interface Admitted {
@@ -26,17 +27,29 @@ export interface Admitted {
   readonly signal: AbortSignal;
 }
 
-/** The task that a URL names, and the variant that it pins; both before any body is read. */
+/** The task that a URL names, in the revision that answers, and the variant that it pins; before any body is read. */
 export interface Target {
   readonly task: RegisteredTask;
   readonly variant: string | undefined;
 }
 
-/** @throws MeshError `MESH_UNKNOWN_TASK` or `MESH_UNKNOWN_VARIANT`. */
-export function admitTarget(catalog: Catalog, taskName: string, variantName?: string): Target {
-  const task = catalog.task(taskName);
-  const variant = variantName === undefined ? undefined : catalog.variant(task, variantName).variant;
-  return { task, variant };
+/**
+ * Finds what a URL names. Where two revisions serve, the request's id decides between them, unless the pinned variant is
+ * in one of them alone; without an id it is the active one.
+ *
+ * @throws MeshError `MESH_UNKNOWN_TASK` or `MESH_UNKNOWN_VARIANT`.
+ */
+export function admitTarget(
+  { catalog, rollouts }: Pick<Context, 'catalog' | 'rollouts'>,
+  named: { readonly task: string; readonly variant?: string | undefined; readonly id?: string },
+): Target {
+  const record = catalog.known(named.task);
+  const chosen = named.id === undefined ? record.active : rollouts.revisionFor(record, named.id);
+  const { variant } = named;
+  if (variant === undefined) return { task: chosen, variant };
+  const hasIt = ({ variants }: RegisteredTask) => variants.some((entry) => entry.variant === variant);
+  const task = hasIt(chosen) ? chosen : (rollouts.served(record).find(hasIt) ?? chosen);
+  return { task, variant: variantOf(task, variant).variant };
 }
 
 /** @throws MeshError `MESH_BAD_PARAMETER`. */

@@ -58,24 +58,63 @@ export function decideRequest(
   elapsedMs: number,
   blocked: ReadonlyMap<string, string> = new Map(),
 ): Decision {
-  return decide(spec, workerOptions(context, asked, blocked), elapsedMs);
+  return decide(spec, workerOptions(context, asked, spec, blocked), elapsedMs);
 }
 
-/** One option for each variant and each worker that can run its format. */
+/** What of a request's demands says whether a dominating variant could take the place of a dominated one. */
+export type Demands = Pick<RequestSpec, 'variant' | 'model' | 'minAccuracy'>;
+
+/**
+ * One option for each variant and each worker that can run its format. Without `demands`, as for a lease, they are to do
+ * for whatever will be demanded.
+ */
 export function workerOptions(
   context: Context,
   asked: Asked,
+  demands?: Demands,
   blocked: ReadonlyMap<string, string> = new Map(),
 ): Option[] {
+  const { task } = asked;
   const options: Option[] = [];
   for (const worker of context.fleet.list()) {
-    for (const variant of asked.task.variants) {
-      if (worker.hello.formats.includes(variant.format)) {
-        options.push(workerOption(context, worker, variant, asked, blocked.get(worker.id)));
-      }
+    const dominators = context.dominance.dominators(task, worker.hello.device.deviceClass);
+    for (const variant of task.variants) {
+      if (!worker.canRun(variant)) continue;
+      const dominator = dominators.get(variant.variant);
+      const isDominated =
+        dominator !== undefined &&
+        worker.replica(dominator)?.state === 'ready' &&
+        canReplace(dominator, variant, demands);
+      const obstacles = { refusal: blocked.get(worker.id), better: isDominated ? dominator : undefined };
+      options.push(workerOption(context, worker, variant, asked, obstacles));
     }
   }
   return options;
+}
+
+/**
+ * Whether a dominating variant does for a request what the dominated one would. It may be a little less accurate, within
+ * what counts as noise, and of another model.
+ */
+function canReplace(dominator: VariantSpec, variant: VariantSpec, demands: Demands | undefined): boolean {
+  if (demands === undefined) {
+    return dominator.model === variant.model && dominator.accuracy.value >= variant.accuracy.value;
+  }
+  if (demands.variant !== undefined) return false;
+  if (demands.model !== undefined && dominator.model !== demands.model) return false;
+  return dominator.accuracy.value >= demands.minAccuracy;
+}
+
+function dominatedBy(better: VariantSpec): Blocker {
+  const message = `Variant "${better.variant}" is at least as fast, small and accurate here`;
+  return { code: 'dominated', message };
+}
+
+/** What keeps an option out besides the state of its worker. */
+interface Obstacles {
+  readonly refusal: string | undefined;
+  /** A ready variant that dominates this one. */
+  readonly better: VariantSpec | undefined;
 }
 
 function workerOption(
@@ -83,7 +122,7 @@ function workerOption(
   worker: FleetWorker,
   variant: VariantSpec,
   asked: Asked,
-  refusal: string | undefined,
+  obstacles: Obstacles,
 ): Option {
   const { clock, prices } = context.options;
   const { device, tier } = worker.hello;
@@ -108,7 +147,7 @@ function workerOption(
     },
     costPicoUsd: remoteCostPicoUsd(prices, usdPerHour, compute.meanMs, bytes),
     worstCostPicoUsd: remoteCostPicoUsd(prices, usdPerHour, worstMs, bytes),
-    blockers: blockersOf(worker, variant, service !== undefined, refusal),
+    blockers: blockersOf(worker, variant, service !== undefined, obstacles),
   };
 }
 
@@ -116,12 +155,13 @@ function blockersOf(
   worker: FleetWorker,
   variant: VariantSpec,
   isProfiled: boolean,
-  refusal: string | undefined,
+  { refusal, better }: Obstacles,
 ): Blocker[] {
   const blockers: Blocker[] = [];
   const replica = worker.replica(variant);
   const state = worker.state;
   if (refusal !== undefined) blockers.push({ code: 'refused', message: refusal });
+  if (better !== undefined) blockers.push(dominatedBy(better));
   if (state === 'draining')
     blockers.push({ code: 'worker-draining', message: 'The worker takes no new work' });
   if (state === 'silent')
@@ -143,12 +183,21 @@ function blockersOf(
 }
 
 /** Options of a page that asks for a placement: the variants that are warm in it, on its class's shared profile. */
-export function pageOptions(context: Context, task: RegisteredTask, page: PageReport): Option[] {
+export function pageOptions(
+  context: Context,
+  task: RegisteredTask,
+  page: PageReport,
+  demands: Demands,
+): Option[] {
   const prices = pagePrices(context.options.prices);
   const options: Option[] = [];
-  for (const { variant: name, revision } of page.ready) {
-    const variant = task.variants.find((entry) => entry.variant === name && entry.revision === revision);
-    if (variant === undefined) continue;
+  const ready = task.variants.filter(
+    ({ variant, revision, format }) =>
+      format !== 'cascade' &&
+      page.ready.some((entry) => entry.variant === variant && entry.revision === revision),
+  );
+  const dominators = context.pageDominance.dominators(task, page.deviceClass);
+  for (const variant of ready) {
     const service = context.pageBook.service({ ...variant, deviceClass: page.deviceClass }, 1);
     const compute = service?.compute ?? ZERO;
     const view = {
@@ -162,8 +211,16 @@ export function pageOptions(context: Context, task: RegisteredTask, page: PageRe
       compute,
       browserCostPicoUsd(prices, compute.meanMs, weightBytes(variant)),
     );
+    const better = dominators.get(variant.variant);
+    const isDominated =
+      better !== undefined && ready.includes(better) && canReplace(better, variant, demands);
     const unknown: Blocker = { code: 'not-profiled', message: 'Nobody has measured it on this device class' };
-    options.push(service === undefined ? { ...option, blockers: [...option.blockers, unknown] } : option);
+    const blockers = [
+      ...option.blockers,
+      ...(service === undefined ? [unknown] : []),
+      ...(isDominated ? [dominatedBy(better)] : []),
+    ];
+    options.push({ ...option, blockers });
   }
   return options;
 }

@@ -1,5 +1,5 @@
-import { type Decision, explainCandidates } from '@nearfar/core';
-import { MeshError } from '@nearfar/protocol';
+import { type Decision, explainCandidates, type RequestSpec } from '@nearfar/core';
+import { type Candidate, MeshError } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
 import { type AttemptRecord, describeChoice } from '../decisions.ts';
 import type { Executed } from '../fleet-worker.ts';
@@ -7,10 +7,23 @@ import type { Admitted } from './admit.ts';
 import { type Asked, decideRequest, MAX_REDECISIONS } from './decide.ts';
 import { type Placement, place } from './place.ts';
 
-/** An executed request and where it ran. */
+/** An executed request, where it ran and how that was decided. */
 export interface Execution {
   readonly placement: Placement;
+  readonly decision: Decision;
   readonly executed: Executed;
+  /** Inputs along the batch axis. */
+  readonly rows: number;
+}
+
+/** What a decision's record holds of the stages that belong to it. */
+export interface Trail {
+  /** What the caller demands, also where a stage has to meet something else. */
+  readonly spec: RequestSpec;
+  /** Grows with each try. */
+  readonly attempts: AttemptRecord[];
+  /** Candidates of the stages before. */
+  readonly before: readonly (() => readonly Candidate[])[];
 }
 
 /**
@@ -18,24 +31,29 @@ export interface Execution {
  * `MAX_REDECISIONS` times; work that a worker dropped because its deadline passed is decided again without that
  * block, since only the deadline stood in the way.
  */
-export async function execute(context: Context, admitted: Admitted, asked: Asked): Promise<Execution> {
+export async function execute(
+  context: Context,
+  admitted: Admitted,
+  asked: Asked,
+  trail: Trail = { spec: admitted.spec, attempts: [], before: [] },
+): Promise<Execution> {
   const blocked = new Map<string, string>();
-  const attempts: AttemptRecord[] = [];
+  const { attempts } = trail;
   for (let round = 0; ; round += 1) {
     const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
     const decision = decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
-    record(context, admitted, decision, attempts);
+    record(context, admitted, decision, trail);
     let placement: Placement | undefined;
     try {
       placement = place(context, admitted, decision);
       const executed = await attempt(admitted, placement, elapsedMs);
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
-      record(context, admitted, decision, attempts);
-      return { placement, executed };
+      record(context, admitted, decision, trail);
+      return { placement, decision, executed, rows: admitted.rows };
     } catch (error) {
       if (placement === undefined || !(error instanceof MeshError)) throw error;
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id, code: error.code });
-      record(context, admitted, decision, attempts);
+      record(context, admitted, decision, trail);
       if (round >= MAX_REDECISIONS || !mayRetry(error, context, admitted)) throw error;
       if (error.code !== 'MESH_DEADLINE_EXCEEDED')
         blocked.set(placement.worker.id, `${error.code}: ${error.message}`);
@@ -72,15 +90,14 @@ function mayRetry(error: MeshError, context: Context, { arrivedAt, spec, signal 
 
 function record(
   context: Context,
-  admitted: Admitted,
+  { decisionId: id, task, subject }: Admitted,
   decision: Decision,
-  attempts: readonly AttemptRecord[],
+  { spec, attempts, before }: Trail,
 ): void {
-  const { decisionId: id, task, spec, subject } = admitted;
   const at = context.decisions.find(id)?.at ?? new Date(context.options.clock.wallTime()).toISOString();
   const choice = describeChoice(decision);
   context.decisions.put(
     { id, at, source: 'request', subject, task: task.task, spec, choice, attempts: [...attempts] },
-    () => explainCandidates(decision),
+    () => [...before.flatMap((explain) => explain()), ...explainCandidates(decision)],
   );
 }

@@ -1,5 +1,5 @@
-import { type ProfileBook, Sketch, type StoredReport } from '@nearfar/core';
-import type { Outcome, ProfileReport, SketchData } from '@nearfar/protocol';
+import { type Footprint, type ProfileBook, Sketch, type StoredReport } from '@nearfar/core';
+import { LIMITS, type Outcome, type ProfileReport, type SketchData } from '@nearfar/protocol';
 import { isLeaseOf } from '../auth.ts';
 import type { Context } from '../context.ts';
 import type { DecisionSummary } from '../decisions.ts';
@@ -9,6 +9,21 @@ import { accountReported } from './account.ts';
 const MAX_PAGE_SAMPLES = 1_000;
 /** A page's measurements outside these bounds (milliseconds) are noise or lies. */
 const PAGE_COMPUTE_MS = { least: 0.001, most: 60_000 };
+
+const MAX_PAGE_LOAD_MS = 600_000;
+const MAX_PAGE_MEMORY_BYTES = 64 * 1024 ** 3;
+
+/** Figures of a page's footprint above these bounds are no page's. */
+const PAGE_BOUNDS: { readonly [Part in keyof Footprint]: number } = {
+  loadMs: MAX_PAGE_LOAD_MS,
+  downloadMs: MAX_PAGE_LOAD_MS,
+  compileMs: MAX_PAGE_LOAD_MS,
+  firstRunMs: MAX_PAGE_LOAD_MS,
+  memoryBytes: MAX_PAGE_MEMORY_BYTES,
+  peakMemoryBytes: MAX_PAGE_MEMORY_BYTES,
+  modelBytes: LIMITS.maxArtifactBytes,
+  runtimeBytes: LIMITS.maxArtifactBytes,
+};
 
 /** Device classes of pages; anything else a page cannot have measured. */
 const PAGE_CLASS = /^(webgpu|wasm):/;
@@ -31,7 +46,7 @@ export function learnFromPage(context: Context, subject: string, reports: readon
     const computeMs = PAGE_CLASS.test(report.deviceClass) ? clampSketch(report.computeMs) : undefined;
     if (computeMs === undefined) continue;
     const reporter = `${PAGE_REPORTER}${subject}:${report.epoch}`;
-    learned += absorb(context, context.pageBook, reporter, [{ ...report, computeMs }]);
+    learned += absorb(context, context.pageBook, reporter, [{ ...plausible(report), computeMs }]);
   }
   return learned;
 }
@@ -46,10 +61,7 @@ export async function learnOutcomes(
   for (const outcome of outcomes) {
     // What ran in a worker was measured and booked there already.
     if (outcome.tier !== 'browser') continue;
-    const task = context.catalog.find(outcome.task);
-    const variant = task?.variants.find(
-      (entry) => entry.variant === outcome.variant && entry.revision === outcome.revision,
-    );
+    const variant = context.catalog.findVariant(outcome.task, outcome.variant, outcome.revision);
     if (variant === undefined) continue;
     const { leaseId, decisionId } = outcome;
     if (leaseId !== undefined && !(await isLeaseOf(context.options.secret, leaseId, subject, outcome.task)))
@@ -80,6 +92,7 @@ export async function learnOutcomes(
       context.decisions.put(page, () => candidates);
     }
     accountReported(context, subject, outcome, variant);
+    context.usage.answered(outcome.task, context.options.clock.now());
     learned += 1;
   }
   return learned;
@@ -94,14 +107,21 @@ function absorb(
   const receivedAt = context.options.clock.wallTime();
   const fresh: StoredReport[] = [];
   for (const report of reports) {
-    const variants = context.catalog.find(report.task)?.variants;
-    if (!variants?.some((entry) => entry.variant === report.variant && entry.revision === report.revision))
-      continue;
+    if (context.catalog.findVariant(report.task, report.variant, report.revision) === undefined) continue;
     const stored: StoredReport = { reporter, receivedAt, report };
     if (book.absorb(stored)) fresh.push(stored);
   }
   if (fresh.length > 0) context.background('save profiles', context.options.profiles.save(fresh));
   return fresh.length;
+}
+
+/** A page's report without the parts of its footprint that no page can have. */
+function plausible(report: ProfileReport): ProfileReport {
+  const kept = { ...report };
+  for (const [part, most] of Object.entries(PAGE_BOUNDS) as [keyof Footprint, number][]) {
+    if ((report[part] ?? 0) > most) delete kept[part];
+  }
+  return kept;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Choice, type Decision, type JudgedOption, PAGE_WORKER } from '@nearfar/core';
 import { type ErrorDetails, MeshError, type VariantSpec } from '@nearfar/protocol';
+import { variantOf } from '../catalog.ts';
 import type { Context } from '../context.ts';
 import type { FleetWorker } from '../fleet-worker.ts';
 import type { Admitted } from './admit.ts';
@@ -34,7 +35,7 @@ export function place(context: Context, admitted: Admitted, decision: Decision):
   const { option } = choice.chosen;
   const worker = option.worker === PAGE_WORKER ? undefined : context.fleet.find(option.worker);
   if (worker === undefined) throw new MeshError('MESH_WORKER_LOST', `Worker "${option.worker}" left`);
-  const variant = context.catalog.variant(admitted.task, option.variant);
+  const variant = variantOf(admitted.task, option.variant);
   return { kind: choice.kind, worker, variant, judged: choice.chosen };
 }
 

@@ -153,6 +153,28 @@ test('what a page reports is never taken for a worker’s profile', async () => 
   expect([refused.status, await refused.json()]).toMatchObject([503, { code: 'MESH_NO_CAPACITY' }]);
 });
 
+test('parts of a page’s footprint that no page has are left out, the others are kept', async () => {
+  const mesh = await startMesh();
+  const sketch = new Sketch();
+  for (let run = 0; run < 50; run += 1) sketch.add(3);
+  const report = { task: 'sample', variant: 'tiny-fp32-onnx', revision: 1, batch: 1, epoch: 'e', version: 1 };
+  const footprint = {
+    downloadMs: 120,
+    compileMs: 12 * 3_600_000,
+    runtimeBytes: 3_660_000,
+    modelBytes: 2 ** 50,
+  };
+  const profile = { ...report, deviceClass: 'webgpu:page', computeMs: sketch.toData(), ...footprint };
+  const learned = await post(mesh, '/v1/outcomes', 'page', { outcomes: [], profiles: [profile] });
+  expect(await learned.json()).toMatchObject({ profiles: 1 });
+  const token = await createToken(mesh.secret, { role: 'client', subject: 'page' });
+  const answer = await fetch(`${mesh.url}/v1/profiles`, { headers: { Authorization: `Bearer ${token}` } });
+  const { profiles } = (await answer.json()) as { profiles: Record<string, unknown>[] };
+  expect(profiles).toMatchObject([{ downloadMs: 120, runtimeBytes: 3_660_000, samples: 50, isStale: false }]);
+  expect(profiles[0]).not.toHaveProperty('compileMs');
+  expect(profiles[0]).not.toHaveProperty('modelBytes');
+});
+
 test('an outcome that is reported twice is booked once', async () => {
   const mesh = await startMesh();
   const outcome = {

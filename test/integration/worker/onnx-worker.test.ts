@@ -1,46 +1,13 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { float32Values, type Tensor } from '@nearfar/protocol';
-import {
-  createWorker,
-  EngineThread,
-  systemClock,
-  type ThreadTensor,
-  type WorkerOptions,
-} from '@nearfar/worker';
-import { describe, expect, test, vi } from 'vitest';
-import { type DigitsVariant, digitsInputs, digitsVariant, sourceOf } from '../../support/worker/digits.ts';
-import { RecordingLink } from '../../support/worker/recording-link.ts';
+import { systemClock } from '@nearfar/worker';
+import { describe, expect, test } from 'vitest';
+import { connectedCpuWorker, loaded } from '../../support/worker/connected-worker.ts';
+import { digitsInputs, digitsVariant } from '../../support/worker/digits.ts';
+import { sourceOf, type TestVariant } from '../../support/worker/model-variant.ts';
 
 /** How long the event loop is watched, idle and busy: enough turns that one in a hundred is not a single one. */
 const LOOP_MEASURED_MS = 1_000;
-
-async function connectedWorker(variant: DigitsVariant, options: Partial<WorkerOptions> = {}) {
-  const worker = await createWorker({
-    workerId: 'worker',
-    tier: 'edge',
-    device: 'cpu',
-    slots: 1,
-    artifacts: sourceOf(variant),
-    clock: systemClock,
-    log: () => undefined,
-    ...options,
-  });
-  const link = new RecordingLink();
-  worker.connect(link);
-  link.welcome();
-  return { worker, link };
-}
-
-/** Loads a variant and gives its final state. */
-function loaded(link: RecordingLink, { spec }: DigitsVariant) {
-  link.deliver({ type: 'variant-load', spec });
-  return link.until(() =>
-    link
-      .of('load-report')
-      .flatMap(({ replicas }) => replicas)
-      .find(({ state }) => state !== 'loading'),
-  );
-}
 
 function logits(tensors: readonly Tensor[] = []): number[] {
   return tensors.flatMap((tensor) => [...float32Values(tensor)]);
@@ -55,24 +22,14 @@ async function loopDelayMs(work: () => Promise<void>): Promise<number> {
   return delay.percentile(99) / 1e6;
 }
 
-async function largeModel(): Promise<SharedArrayBuffer> {
-  const { spec, files } = await digitsVariant('large');
-  const bytes = files.get(spec.artifacts[0]?.sha256 ?? '') ?? new Uint8Array();
-  const model = new SharedArrayBuffer(bytes.byteLength);
-  new Uint8Array(model).set(bytes);
-  return model;
-}
-
-/** Empty pictures as one input. */
-function pictures(rows: number): ThreadTensor[] {
-  const shape = [rows, 1, 28, 28];
-  return [{ name: 'image', datatype: 'FP32', shape, data: new Uint8Array(rows * 784 * 4) }];
+function fail(): never {
+  throw new Error('Expected something to be there');
 }
 
 describe('a worker with real onnxruntime threads', () => {
   test('gives in a batch what each request gives alone', async () => {
     const tiny = await digitsVariant('tiny');
-    const { worker, link } = await connectedWorker(tiny);
+    const { worker, link } = await connectedCpuWorker(tiny);
     expect(await loaded(link, tiny)).toMatchObject({ state: 'ready' });
     const inputs = await digitsInputs();
     const { variant } = tiny.spec;
@@ -101,7 +58,7 @@ describe('a worker with real onnxruntime threads', () => {
 
   test('keeps the event loop free while it infers', async () => {
     const large = await digitsVariant('large');
-    const { worker, link } = await connectedWorker(large);
+    const { worker, link } = await connectedCpuWorker(large);
     await loaded(link, large);
     const inputs = await digitsInputs();
     const idleMs = await loopDelayMs(() => systemClock.sleep(LOOP_MEASURED_MS));
@@ -123,20 +80,28 @@ describe('a worker with real onnxruntime threads', () => {
 
   test('measures its variants and what they need', async () => {
     const tiny = await digitsVariant('tiny');
-    const { worker, link } = await connectedWorker(tiny);
+    const { worker, link } = await connectedCpuWorker(tiny);
     const replica = await loaded(link, tiny);
     expect(replica.loadMs).toBeGreaterThan(0);
     expect(replica.memoryBytes).toBeGreaterThan(0);
     const reports = link.of('profile-report').flatMap((message) => message.reports);
     expect(reports.map((report) => report.batch)).toEqual([1, 2, 4, 8, 16]);
     expect(reports.every((report) => report.deviceClass === worker.device.deviceClass)).toBe(true);
+    const [{ loadMs, downloadMs, compileMs, firstRunMs, ...report } = fail()] = reports;
+    expect([downloadMs, compileMs, firstRunMs].every((partMs) => partMs !== undefined && partMs > 0)).toBe(
+      true,
+    );
+    expect(loadMs).toBeCloseTo((downloadMs ?? 0) + (compileMs ?? 0) + (firstRunMs ?? 0), 6);
+    expect(report).toMatchObject({ modelBytes: tiny.spec.artifacts[0]?.sizeBytes, runtimeBytes: 0 });
+    expect(report.memoryBytes).toBeGreaterThanOrEqual(report.modelBytes ?? 0);
+    expect(report.peakMemoryBytes).toBeGreaterThanOrEqual(report.memoryBytes ?? 0);
     await worker.close();
   });
 
   test('refuses an artifact whose bytes have another hash', async () => {
     const tiny = await digitsVariant('tiny');
     const artifacts = sourceOf(tiny, { 'tiny.onnx': new Uint8Array(10) });
-    const { worker, link } = await connectedWorker(tiny, { artifacts });
+    const { worker, link } = await connectedCpuWorker(tiny, { artifacts });
     const replica = await loaded(link, tiny);
     expect(replica.state).toBe('failed');
     expect(replica.reason).toContain('MESH_ARTIFACT_CORRUPT');
@@ -147,11 +112,11 @@ describe('a worker with real onnxruntime threads', () => {
     const tiny = await digitsVariant('tiny');
     const small = await digitsVariant('small');
     // The weights of one model under the name, and so with the golden outputs, of another.
-    const mixed: DigitsVariant = {
+    const mixed: TestVariant = {
       spec: { ...tiny.spec, artifacts: small.spec.artifacts },
       files: new Map([...tiny.files, ...small.files]),
     };
-    const { worker, link } = await connectedWorker(mixed);
+    const { worker, link } = await connectedCpuWorker(mixed);
     const replica = await loaded(link, mixed);
     expect(replica.state).toBe('failed');
     expect(replica.reason).toMatch(/MESH_VARIANT_FAILED: Self-test: output "logits" differs by/);
@@ -160,49 +125,9 @@ describe('a worker with real onnxruntime threads', () => {
 
   test('on this machine, auto finds a device and says how each attempt went', async () => {
     const tiny = await digitsVariant('tiny');
-    const { worker } = await connectedWorker(tiny, { device: 'auto' });
+    const { worker } = await connectedCpuWorker(tiny, { device: 'auto' });
     expect(worker.findings.length).toBeGreaterThan(0);
     expect(worker.findings.at(-1)).toContain(`${worker.device.kind}: ran the probe in`);
     await worker.close();
-  });
-});
-
-describe('an engine thread', () => {
-  test('is replaced, with its sessions, when a call takes too long', async () => {
-    const engine = new EngineThread({ provider: 'cpu', threadsPerSession: 1, runTimeoutMs: 500 });
-    await engine.load('large', await largeModel());
-    // Seconds of work.
-    await expect(engine.run('large', pictures(4_000))).rejects.toMatchObject({
-      code: 'MESH_EXECUTION_FAILED',
-      message: expect.stringContaining('"run" took longer than 500 ms'),
-    });
-    // Starting a thread and loading its sessions may take longer than a run is given; a probe has more time.
-    await engine.probe('cpu');
-    const again = await engine.run('large', pictures(1));
-    expect(again.tensors[0]?.shape).toEqual([1, 10]);
-    await engine.close();
-  });
-
-  test('is not replaced while two threads that were given up still compute, and is once they have ended', async () => {
-    // No run can start a thread within this time, let alone be done.
-    const engine = new EngineThread({ provider: 'cpu', threadsPerSession: 1, runTimeoutMs: 1 });
-    await engine.load('large', await largeModel());
-    const run = () => engine.run('large', pictures(1_000));
-    await expect(run()).rejects.toThrow('took longer than 1 ms');
-    await expect(run()).rejects.toThrow('took longer than 1 ms');
-    await expect(run()).rejects.toMatchObject({
-      code: 'MESH_EXECUTION_FAILED',
-      message: expect.stringContaining('got 2 threads that still compute'),
-    });
-    const probe = () => engine.probe('cpu');
-    const { runMs } = await vi.waitFor(probe, { timeout: 30_000, interval: 50 });
-    expect(runMs).toBeGreaterThan(0);
-    await engine.close();
-  });
-
-  test('fails a call on a session that it does not have', async () => {
-    const engine = new EngineThread({ provider: 'cpu', threadsPerSession: 1 });
-    await expect(engine.run('none', [])).rejects.toThrow('No session "none" is loaded');
-    await engine.close();
   });
 });

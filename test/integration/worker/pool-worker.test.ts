@@ -11,7 +11,8 @@ import {
 } from '@nearfar/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type DigitsVariant, digitsInputs, digitsVariant } from '../../support/worker/digits.ts';
+import { digitsInputs, digitsVariant } from '../../support/worker/digits.ts';
+import type { TestVariant } from '../../support/worker/model-variant.ts';
 
 const TOKEN = 'test-token';
 
@@ -27,7 +28,7 @@ class TestMesh {
   readonly #sockets = new WebSocketServer({ noServer: true });
   #wake: (() => void) | undefined;
 
-  constructor(variant?: DigitsVariant) {
+  constructor(variant?: TestVariant) {
     this.#server = createServer((request, response) => {
       if (this.brokenDownloads > 0) {
         this.brokenDownloads -= 1;
@@ -102,7 +103,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function pair(variant?: DigitsVariant) {
+async function pair(variant?: TestVariant) {
   const mesh = new TestMesh(variant);
   const join = await mesh.listen();
   closers.push(() => mesh.close());

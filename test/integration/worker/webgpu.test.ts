@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { createWorker, systemClock } from '@nearfar/worker';
 import { describe, expect, test } from 'vitest';
-import { digitsVariant, sourceOf } from '../../support/worker/digits.ts';
+import { digitsVariant } from '../../support/worker/digits.ts';
+import { sourceOf } from '../../support/worker/model-variant.ts';
 import { RecordingLink } from '../../support/worker/recording-link.ts';
 
 /** The software adapter of Debian's chromium package, and the folders in which its loader may lie. */

@@ -21,11 +21,13 @@ export interface PackageRules {
 const PROTOCOL = '@nearfar/protocol';
 const CORE = '@nearfar/core';
 const WORKER = '@nearfar/worker';
+const REGISTER = '@nearfar/register';
 const COORDINATOR = '@nearfar/coordinator';
 const ALL = [
   PROTOCOL,
   CORE,
   WORKER,
+  REGISTER,
   COORDINATOR,
   '@nearfar/edge',
   '@nearfar/gpu-pool',
@@ -94,8 +96,9 @@ export const PACKAGES: readonly PackageRules[] = [
     nodePackages: ['ws', '@hono/node-server'],
     workerdPaths: /^src\/(entry|drivers)\//,
   },
-  { folder: 'worker', internal: [PROTOCOL, CORE], external: ['onnxruntime-node'], node: true },
-  { folder: 'edge', internal: [PROTOCOL, CORE, COORDINATOR, WORKER], external: [], node: true },
+  { folder: 'worker', internal: [PROTOCOL, CORE], external: 'declared', node: true },
+  { folder: 'register', internal: [PROTOCOL, CORE, WORKER], external: 'declared', node: true },
+  { folder: 'edge', internal: [PROTOCOL, CORE, COORDINATOR, WORKER, REGISTER], external: [], node: true },
   { folder: 'gpu-pool', internal: [PROTOCOL, CORE, WORKER], external: ['ws'], node: true },
   {
     folder: 'client-sdk',
@@ -104,6 +107,7 @@ export const PACKAGES: readonly PackageRules[] = [
       '@tensorflow/tfjs-backend-webgpu',
       '@tensorflow/tfjs-converter',
       '@tensorflow/tfjs-core',
+      '@tensorflow/tfjs-layers',
       'dexie',
       'onnxruntime-web',
       'valibot',

@@ -11,6 +11,15 @@ export interface FakeWorkerOptions {
   readonly deviceClass?: string;
   /** Whether `serve` reports a profile; default true. */
   readonly hasProfile?: boolean;
+  /** Default: ONNX alone. */
+  readonly formats?: readonly ('onnx' | 'tfjs')[];
+}
+
+/** A variant in one revision. */
+interface Held {
+  readonly task: string;
+  readonly variant: string;
+  readonly revision: number;
 }
 
 /** A worker over a real socket that records what it gets and answers as the test says. */
@@ -22,6 +31,8 @@ export class FakeWorker {
   /** What to do with an `execute-request`; the default answers with three scores for each row. */
   onExecute: (request: Message, tensors: readonly Tensor[]) => void = (request, tensors) =>
     this.answer(request, tensors);
+  /** What the mesh has it hold at present. */
+  readonly held = new Map<string, Held>();
   #waiters: { type: string; resolve: (message: Message) => void }[] = [];
   readonly #deviceClass: string;
   readonly #hasProfile: boolean;
@@ -39,6 +50,7 @@ export class FakeWorker {
     socket.on('message', (data) => {
       const { message, tensors } = decodeFrame(new Uint8Array(data as ArrayBuffer));
       this.received.push(message);
+      this.#hold(message);
       for (const waiter of this.#waiters.filter(({ type }) => type === message.type)) waiter.resolve(message);
       this.#waiters = this.#waiters.filter(({ type }) => type !== message.type);
       if (message.type !== 'execute-request') return;
@@ -52,7 +64,7 @@ export class FakeWorker {
     url: string,
     token: string,
     id: string,
-    { deviceClass = `cpu:${id}`, hasProfile = true }: FakeWorkerOptions = {},
+    { deviceClass = `cpu:${id}`, hasProfile = true, formats = ['onnx'] }: FakeWorkerOptions = {},
   ): Promise<FakeWorker> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/link`, {
       headers: { Authorization: `Bearer ${token}` },
@@ -67,21 +79,33 @@ export class FakeWorker {
       device: { kind: 'cpu', deviceClass, description: 'fake' },
       slots: 1,
       queueCapacity: 8,
-      formats: ['onnx'],
+      formats,
     });
     return worker;
   }
 
-  /** Waits for the variant, reports it ready, and a profile of `computeMs`. */
+  /** Waits for the first variant, then reports all that it holds as ready, with profiles of `computeMs`. */
   async serve(computeMs = 2): Promise<void> {
-    if (!this.received.some((message) => message.type === 'variant-load')) await this.next('variant-load');
-    const sketch = new Sketch();
-    for (let run = 0; run < 50; run += 1) sketch.add(computeMs);
-    const replica = { task: 'sample', variant: 'tiny-fp32-onnx', revision: 1 };
-    this.send({ type: 'load-report', load: this.#load(), replicas: [{ ...replica, state: 'ready' }] });
-    if (!this.#hasProfile) return;
-    const profile = { ...replica, deviceClass: this.#deviceClass, batch: 1, epoch: 'one', version: 1 };
-    this.send({ type: 'profile-report', reports: [{ ...profile, computeMs: sketch.toData() }] });
+    if (this.held.size === 0) await this.next('variant-load');
+    if (this.#hasProfile) this.profile(() => computeMs);
+    this.report();
+  }
+
+  /** Reports what it holds; `stateOf` says how far each is, by default ready. */
+  report(stateOf: (held: Held) => 'loading' | 'ready' | 'failed' = () => 'ready'): void {
+    const replicas = [...this.held.values()].map((held) => ({ ...held, state: stateOf(held) }));
+    this.send({ type: 'load-report', load: this.#load(), replicas });
+  }
+
+  /** Reports that it has measured each variant that it holds. */
+  profile(computeMsOf: (held: Held) => number): void {
+    const reports = [...this.held.values()].map((held) => {
+      const sketch = new Sketch();
+      for (let run = 0; run < 50; run += 1) sketch.add(computeMsOf(held));
+      const key = { ...held, deviceClass: this.#deviceClass, batch: 1, epoch: 'one', version: 1 };
+      return { ...key, computeMs: sketch.toData() };
+    });
+    this.send({ type: 'profile-report', reports });
   }
 
   /** The next message of a type. */
@@ -91,12 +115,16 @@ export class FakeWorker {
     });
   }
 
-  answer(request: Message, tensors: readonly Tensor[]): void {
-    const rows = tensors[0]?.shape[0] ?? 1;
-    const scores = new Float32Array(rows * 3).map((_, index) => index % 3);
-    const timing = { queueMs: 0.5, batchWaitMs: 0, computeMs: 2, batchSize: rows };
+  /** Answers each row with the scores `ofRow`, by default with the last label as the best. */
+  answer(request: Message, tensors: readonly Tensor[], ofRow: readonly number[] = [0, 1, 2]): void {
+    this.answerRows(request, Array<readonly number[]>(tensors[0]?.shape[0] ?? 1).fill(ofRow));
+  }
+
+  /** Answers with three scores for each row. */
+  answerRows(request: Message, rows: readonly (readonly number[])[]): void {
+    const timing = { queueMs: 0.5, batchWaitMs: 0, computeMs: 2, batchSize: rows.length };
     this.send({ type: 'execute-result', requestId: request.requestId, ...timing, load: this.#load() }, [
-      float32Tensor('logits', [rows, 3], scores),
+      float32Tensor('logits', [rows.length, 3], Float32Array.from(rows.flat())),
     ]);
   }
 
@@ -112,6 +140,15 @@ export class FakeWorker {
   async close(): Promise<void> {
     this.socket.terminate();
     await this.closed;
+  }
+
+  #hold(message: Message): void {
+    if (message.type === 'variant-load') {
+      const { task, variant, revision } = message.spec as Held;
+      this.held.set(`${task}/${variant}/${revision}`, { task, variant, revision });
+    } else if (message.type === 'variant-unload') {
+      this.held.delete(`${message.task}/${message.variant}/${message.revision}`);
+    }
   }
 
   #load() {

@@ -5,6 +5,7 @@ import type { Prices, VariantSpec } from '@nearfar/protocol';
 export function sampleTask(overrides: Partial<RegisteredTask> = {}): RegisteredTask {
   return {
     task: 'sample',
+    revision: 1,
     kind: 'image-classification',
     labels: ['a', 'b', 'c'],
     preprocess: {
@@ -22,8 +23,21 @@ export function sampleTask(overrides: Partial<RegisteredTask> = {}): RegisteredT
     postprocess: { kind: 'classification', output: 'logits', activation: 'softmax' },
     defaults: { slo_ms: 200 },
     variants: [sampleVariant()],
+    rejected: [],
+    source: 'sample-source',
+    registeredAt: '2026-11-01T00:00:00.000Z',
     ...overrides,
   };
+}
+
+/** The same task from other files: the second revision of `tiny`. */
+export function changedTask(overrides: Partial<RegisteredTask> = {}): RegisteredTask {
+  const artifacts = [{ path: 'tiny.onnx', sha256: 'b'.repeat(64), sizeBytes: 12_000 }];
+  return sampleTask({
+    source: 'changed-source',
+    variants: [sampleVariant({ revision: 2, artifacts })],
+    ...overrides,
+  });
 }
 
 /** A variant of `sampleTask`. */
@@ -35,6 +49,7 @@ export function sampleVariant(overrides: Partial<VariantSpec> = {}): VariantSpec
     model: 'tiny',
     precision: 'fp32',
     format: 'onnx',
+    origin: 'supplied',
     accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
     inputs: [{ name: 'image', datatype: 'FP32', shape: [-1, 1, 2, 2] }],
     outputs: [{ name: 'logits', datatype: 'FP32', shape: [-1, 3] }],

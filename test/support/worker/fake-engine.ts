@@ -1,9 +1,18 @@
-import type { Engine, LoadedSession, ProbeResult, RunResult, ThreadTensor } from '@nearfar/worker';
+import type {
+  Engine,
+  LoadedSession,
+  ModelSource,
+  RunResult,
+  SharedTensor,
+  ThreadTensor,
+} from '@nearfar/worker';
+
+type Input = ThreadTensor | SharedTensor;
 
 /** A run that a test finishes by itself. */
 export interface HeldRun {
   readonly session: string;
-  readonly tensors: readonly ThreadTensor[];
+  readonly tensors: readonly Input[];
   finish(computeMs?: number): void;
   fail(error: Error): void;
 }
@@ -11,21 +20,28 @@ export interface HeldRun {
 /** An engine whose sessions copy the input "x" to the output "y"; while `isHolding`, runs wait for the test. */
 export class FakeEngine implements Engine {
   readonly held: HeldRun[] = [];
-  readonly loaded = new Set<string>();
+  /** Inputs of the runs that were not held. */
+  readonly runs: (readonly Input[])[] = [];
+  readonly loaded = new Map<string, ModelSource>();
+  /** Milliseconds that a run takes which the test does not hold. */
+  computeMs = 10;
   isHolding = false;
   isClosed = false;
 
-  load(session: string): Promise<LoadedSession> {
-    this.loaded.add(session);
-    return Promise.resolve({ inputNames: ['x'], outputNames: ['y'], loadMs: 1, grownBytes: 0 });
+  load(session: string, source: ModelSource): Promise<LoadedSession> {
+    this.loaded.set(session, source);
+    return Promise.resolve({ loadMs: 1 });
   }
 
-  run(session: string, tensors: readonly ThreadTensor[]): Promise<RunResult> {
+  run(session: string, tensors: readonly Input[]): Promise<RunResult> {
     const result = (computeMs: number): RunResult => ({
-      tensors: tensors.map((tensor) => ({ ...tensor, name: 'y' })),
+      tensors: tensors.map(({ data, ...tensor }) => ({ ...tensor, name: 'y', data: Uint8Array.from(data) })),
       computeMs,
     });
-    if (!this.isHolding) return Promise.resolve(result(10));
+    if (!this.isHolding) {
+      this.runs.push(tensors);
+      return Promise.resolve(result(this.computeMs));
+    }
     return new Promise((resolve, reject) => {
       const finish = (computeMs = 10) => resolve(result(computeMs));
       this.held.push({ session, tensors, finish, fail: reject });
@@ -35,10 +51,6 @@ export class FakeEngine implements Engine {
   unload(session: string): Promise<void> {
     this.loaded.delete(session);
     return Promise.resolve();
-  }
-
-  probe(): Promise<ProbeResult> {
-    return Promise.resolve({ runMs: 1 });
   }
 
   close(): Promise<void> {

@@ -88,8 +88,8 @@ class Page {
     return artifact;
   }
 
-  get(artifact: Artifact, request?: ArtifactRequest): Promise<Bytes> {
-    return this.cache.get(artifact, request);
+  async get(artifact: Artifact, request?: ArtifactRequest): Promise<Bytes> {
+    return (await this.cache.get(artifact, request)).bytes;
   }
 }
 
@@ -174,6 +174,16 @@ describe('artifact cache', () => {
     expect(await later.get(artifact, { onLoaded: (bytes) => loaded.push(bytes) })).toEqual(bytesOf(1, 2, 3));
     expect(loaded).toEqual([3]);
     expect(later.downloads).toEqual([]);
+  });
+
+  test('tells whether a file came from the mesh just now', async () => {
+    const page = new Page(() => Promise.reject(new Error('no store')));
+    const artifact = page.publish(bytesOf(1, 2, 3));
+    expect((await page.cache.get(artifact)).isDownloaded).toBe(true);
+    expect((await page.cache.get(artifact)).isDownloaded).toBe(false);
+    const store = new SmallStore();
+    store.files.set(artifact.sha256, bytesOf(1, 2, 3));
+    expect((await pageWith(store).cache.get(artifact)).isDownloaded).toBe(false);
   });
 
   test('a stored file with wrong bytes is removed and downloaded again', async () => {

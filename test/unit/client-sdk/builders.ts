@@ -36,6 +36,7 @@ export function variantSpec(over: Partial<VariantSpec> = {}): VariantSpec {
     model: 'tiny',
     precision: 'fp32',
     format: 'onnx',
+    origin: 'supplied',
     accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
     inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 2] }],
     outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 2] }],
@@ -57,6 +58,8 @@ export function taskInfo(
     labels: ['even', 'odd'],
     postprocess: { kind: 'classification', output: 'y', activation: 'none' },
     defaults: {},
+    revision: 1,
+    rejected: [],
     ...over,
     variants: variants.map((spec) => ({ ...spec, tiers: [] })),
   };

@@ -22,9 +22,12 @@ function browser(over: Partial<Probed> & { readonly requestAdapter?: () => Promi
   return { hardwareConcurrency: 4, userAgent: LINUX, gpu, ...rest };
 }
 
-const adapter = (info: Partial<GPUAdapterInfo>) => async () => ({
-  info: { vendor: '', architecture: '', isFallbackAdapter: false, ...info },
-});
+const adapter =
+  (info: Partial<GPUAdapterInfo>, ...features: string[]) =>
+  async () => ({
+    info: { vendor: '', architecture: '', isFallbackAdapter: false, ...info },
+    features: new Set(features),
+  });
 
 function capability(webgpu: WebGpuAdapter | undefined, over: Partial<Capability> = {}): Capability {
   return { webgpu, description: 'test', architecture: 'x64', cores: 4, ...over };
@@ -53,11 +56,24 @@ describe('probe', () => {
     expect((await probe(browser({ userAgent }))).architecture).toBe(architecture);
   });
 
+  test.each([
+    [['shader-f16', 'subgroups'], true],
+    [['subgroups'], false],
+  ])('an adapter with the features %j computes in half precision: %s', async (features, hasF16) => {
+    const found = await probe(browser({ requestAdapter: adapter({}, ...features) }));
+    expect(found.webgpu?.hasF16).toBe(hasF16);
+  });
+
   test('an adapter is told by vendor and architecture', async () => {
     const found = await probe(
       browser({ requestAdapter: adapter({ vendor: 'nvidia', architecture: 'ampere' }) }),
     );
-    expect(found.webgpu).toEqual({ vendor: 'nvidia', architecture: 'ampere', isFallback: false });
+    expect(found.webgpu).toEqual({
+      vendor: 'nvidia',
+      architecture: 'ampere',
+      isFallback: false,
+      hasF16: false,
+    });
     expect(found.description).toBe('nvidia ampere');
   });
 
@@ -92,7 +108,7 @@ describe('probe', () => {
 });
 
 describe('device class', () => {
-  const swiftshader = { vendor: 'google', architecture: 'swiftshader', isFallback: true };
+  const swiftshader = { vendor: 'google', architecture: 'swiftshader', isFallback: true, hasF16: false };
 
   test('names the adapter when the engine computes on WebGPU', () => {
     expect(deviceClassOf(capability(swiftshader), 'tfjs-webgpu')).toBe('webgpu:google-swiftshader');
@@ -106,14 +122,17 @@ describe('device class', () => {
   });
 
   test('an adapter without names is unknown', () => {
-    const nameless = { vendor: '', architecture: '', isFallback: false };
+    const nameless = { vendor: '', architecture: '', isFallback: false, hasF16: false };
     expect(deviceClassOf(capability(nameless), 'tfjs-webgpu')).toBe('webgpu:unknown');
   });
 
   test('is one that the mesh takes, whatever the browser calls its adapter', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ maxLength: 200 }), (vendor, architecture) => {
-        const found = deviceClassOf(capability({ vendor, architecture, isFallback: false }), 'tfjs-webgpu');
+        const found = deviceClassOf(
+          capability({ vendor, architecture, isFallback: false, hasF16: false }),
+          'tfjs-webgpu',
+        );
         expect(v.is(deviceClassSchema, found)).toBe(true);
       }),
     );

@@ -1,16 +1,32 @@
+import { DRIFT_WINDOW } from '@nearfar/core';
 import { describe, expect, test } from 'vitest';
 import { Device } from '../../../client-sdk/src/device.ts';
+import type { LoadTimes } from '../../../client-sdk/src/local-variant.ts';
 import type { EngineName } from '../../../client-sdk/src/types.ts';
 import { HandClock, rowsOf, variantSpec } from './builders.ts';
 import { AnsweringWorkers } from './fake-worker.ts';
 
 const CPU_ONLY = { webgpu: undefined, description: 'none', architecture: 'x64', cores: 4 } as const;
-const WITH_GPU = { ...CPU_ONLY, webgpu: { vendor: 'test', architecture: 'gpu', isFallback: false } };
+const WITH_GPU = {
+  ...CPU_ONLY,
+  webgpu: { vendor: 'test', architecture: 'gpu', isFallback: false, hasF16: false },
+};
 
-function deviceWith(engines: readonly EngineName[] = ['ort-wasm']): Device {
+const LOADED: LoadTimes = { downloadMs: 4, compileMs: 3, firstRunMs: 2 };
+
+/** A device whose engine takes `callMs` for each call. */
+function deviceWith(
+  engines: readonly EngineName[] = ['ort-wasm'],
+  clock = new HandClock(),
+  callMs = 0,
+): Device {
+  const workers = new AnsweringWorkers((call) => {
+    clock.ms += callMs;
+    return call.kind === 'run' ? [rowsOf('y', 1, 2)] : [];
+  });
   return new Device({
-    now: new HandClock().now,
-    createWorker: new AnsweringWorkers((call) => (call.kind === 'run' ? [rowsOf('y', 1, 2)] : [])).create,
+    now: clock.now,
+    createWorker: workers.create,
     engines,
     assetBase: undefined,
     onChange: () => undefined,
@@ -23,12 +39,12 @@ async function readyDevice(): Promise<Device> {
   device.capability = CPU_ONLY;
   const spec = variantSpec();
   await device.load('ort-wasm', spec, { spec, files: [] }, new AbortController().signal);
-  await device.add('ort-wasm', spec, 10, [5, 5]);
+  await device.add('ort-wasm', spec, LOADED, [5, 5]);
   return device;
 }
 
-const run = (device: Device) =>
-  device.run('digits', variantSpec().variant, [rowsOf('x', 1, 2)], new AbortController().signal);
+const run = (device: Device, input = rowsOf('x', 1, 2)) =>
+  device.run('digits', variantSpec().variant, [input], new AbortController().signal);
 const runsIn = (device: Device) =>
   device
     .measured()
@@ -71,6 +87,52 @@ describe('what a device measured', () => {
     await run(device);
     confirm();
     expect(runsIn(device)).toEqual([3]);
+    device.close();
+  });
+
+  test('tells how long a page without anything waits, the start of the engine included', async () => {
+    const clock = new HandClock();
+    const device = deviceWith(['ort-wasm'], clock, 100);
+    device.capability = CPU_ONLY;
+    await device.start('ort-wasm', new AbortController().signal);
+    await device.add('ort-wasm', variantSpec(), LOADED, [5]);
+    expect(device.measured().profiles[0]).toMatchObject({
+      loadMs: 109,
+      downloadMs: 4,
+      compileMs: 3,
+      firstRunMs: 2,
+      modelBytes: 10_000,
+      runtimeBytes: 3_700_000,
+    });
+    device.close();
+  });
+
+  test('a device that got slower is told by its newest runs, in a report that holds', async () => {
+    const clock = new HandClock();
+    const device = deviceWith(['ort-wasm'], clock, 20);
+    device.capability = CPU_ONLY;
+    const spec = variantSpec();
+    await device.load('ort-wasm', spec, { spec, files: [] }, new AbortController().signal);
+    await device.add(
+      'ort-wasm',
+      spec,
+      LOADED,
+      Array.from({ length: 100 }, () => 5),
+    );
+    const before = device.measured();
+    before.confirm();
+    for (let index = 0; index < DRIFT_WINDOW; index += 1) await run(device);
+    const [profile] = device.measured().profiles;
+    expect(runsIn(device)).toEqual([DRIFT_WINDOW]);
+    expect(profile?.version).toBeGreaterThan(before.profiles[0]?.version ?? 0);
+    expect(device.ready[0]?.meanMs).toBeCloseTo(20);
+    device.close();
+  });
+
+  test('batches are not counted as runs of one input', async () => {
+    const device = await readyDevice();
+    await run(device, rowsOf('x', 1, 2, 3, 4));
+    expect(runsIn(device)).toEqual([2]);
     device.close();
   });
 

@@ -2,6 +2,7 @@ import {
   BINARY_HEADER,
   decodeInferRequest,
   encodeInferResponse,
+  float32Tensor,
   float32Values,
   joinBody,
   type Lease,
@@ -111,7 +112,7 @@ class Page {
     await this.device.add(
       'ort-wasm',
       spec,
-      10,
+      { downloadMs: undefined, compileMs: 10, firstRunMs: 10 },
       Array.from({ length: 40 }, () => runMs),
     );
   }
@@ -121,8 +122,8 @@ class Page {
     parameters: Parameters = {},
     signal = new AbortController().signal,
     inputs = [rowsOf('x', 1, 2)],
+    task = taskInfo(),
   ) {
-    const task = taskInfo();
     const parts = {
       api: this.#api,
       device: this.device,
@@ -459,6 +460,27 @@ describe('inference in a page', () => {
     expect(page.outcomes).toEqual([expect.objectContaining({ status: 'cancelled' })]);
     expect(page.eventsOf('failover')).toEqual([]);
     expect(page.sent).toEqual([]);
+  });
+
+  test('a detector tells what is where', async () => {
+    const page = pageWith({
+      onRun: () => [
+        float32Tensor('scores', [1, 2, 2], Float32Array.of(0.1, 0.2, 0.3, 0.9)),
+        float32Tensor('boxes', [1, 2, 4], Float32Array.of(0, 0, 0.5, 0.5, 0.25, 0.5, 0.75, 1)),
+      ],
+    });
+    const outputs: VariantSpec['outputs'] = [
+      { name: 'scores', datatype: 'FP32', shape: [-1, 2, 2] },
+      { name: 'boxes', datatype: 'FP32', shape: [-1, 2, 4] },
+    ];
+    await page.ready(5, { outputs });
+    const rule = { kind: 'detection', scores: 'scores', boxes: 'boxes', activation: 'none' } as const;
+    const postprocess = { ...rule, hasBackground: false, minScore: 0.5, maxOverlap: 0.5 };
+    const task = taskInfo({ postprocess }, [variantSpec({ outputs })]);
+    const answer = await page.infer({}, undefined, undefined, task);
+    expect(answer.predictions).toEqual([
+      { label: 'odd', score: expect.closeTo(0.9), box: [0.25, 0.5, 0.75, 1] },
+    ]);
   });
 
   test('a batch gives tensors and no predictions', async () => {

@@ -73,6 +73,7 @@ function setUp() {
     embeddedIds: new Set(['embedded']),
     variants: () => variants,
     onProfiles: () => {},
+    onChange: () => {},
   });
   const join = (sessionId?: string) => {
     const link = new FakeLink();

@@ -75,6 +75,7 @@ const variant: VariantSpec = {
   revision: 2,
   model: 'tiny',
   precision: 'fp32',
+  origin: 'supplied',
   format: 'onnx',
   accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
   inputs: [],

@@ -1,4 +1,11 @@
-import { MAX_REPORTERS, ProfileBook, RELATIVE_ACCURACY, Sketch, type StoredReport } from '@nearfar/core';
+import {
+  MAX_REPORTERS,
+  ProfileBook,
+  RELATIVE_ACCURACY,
+  Sketch,
+  STALE_AFTER_MS,
+  type StoredReport,
+} from '@nearfar/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -123,5 +130,54 @@ describe('profile book', () => {
     const [line] = book.view(1_000);
     expect(line).toMatchObject({ ...key, batch: 1, samples: 5, ageMs: 600 });
     expect(line?.p99Ms).toBeCloseTo(100, -1);
+  });
+});
+
+describe('what the book says besides times', () => {
+  const withParts = (entry: StoredReport, parts: Partial<StoredReport['report']>): StoredReport => ({
+    ...entry,
+    report: { ...entry.report, ...parts },
+  });
+
+  test('of each part of a footprint what was reported last', () => {
+    const book = new ProfileBook();
+    book.absorb(
+      withParts(stored({ reporter: 'a', receivedAt: 1 }), { loadMs: 50, downloadMs: 20, peakMemoryBytes: 9 }),
+    );
+    book.absorb(
+      withParts(stored({ reporter: 'b', receivedAt: 2, batch: 4 }), { loadMs: 70, modelBytes: 1_000 }),
+    );
+    expect(book.footprint(key)).toEqual({
+      loadMs: 70,
+      downloadMs: 20,
+      peakMemoryBytes: 9,
+      modelBytes: 1_000,
+    });
+    expect(book.view(5)[0]).toMatchObject({ batch: 1, loadMs: 70, downloadMs: 20, modelBytes: 1_000 });
+    expect(book.footprint({ ...key, deviceClass: 'cpu:other' })).toEqual({});
+  });
+
+  test('a profile is stale when its newest report is older than a day', () => {
+    const book = new ProfileBook();
+    book.absorb(stored({ reporter: 'a', receivedAt: 0 }));
+    book.absorb(stored({ reporter: 'b', receivedAt: 1_000 }));
+    expect(book.view(STALE_AFTER_MS + 1_000)[0]).toMatchObject({ isStale: false, ageMs: STALE_AFTER_MS });
+    expect(book.view(STALE_AFTER_MS + 1_001)[0]).toMatchObject({ isStale: true });
+  });
+
+  test('a variant that is forgotten is gone on every device class, in that revision alone', () => {
+    const book = new ProfileBook();
+    book.absorb(stored());
+    book.absorb(withParts(stored(), { deviceClass: 'cpu:other' }));
+    book.absorb(withParts(stored(), { revision: 11 }));
+    book.absorb(withParts(stored(), { task: 'digits-2' }));
+    const before = book.version;
+    book.forget(key);
+    expect(book.view(0).map(({ task, revision }) => [task, revision])).toEqual([
+      ['digits', 11],
+      ['digits-2', 1],
+    ]);
+    expect(book.view(0, 'digits').map(({ revision }) => revision)).toEqual([11]);
+    expect(book.version).toBeGreaterThan(before);
   });
 });

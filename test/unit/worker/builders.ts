@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { float32Tensor, type Tensor, type VariantSpec } from '@nearfar/protocol';
+import { type Artifact, float32Tensor, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import { type ArtifactSource, MeshWorker } from '@nearfar/worker';
 import { FakeEngine } from '../../support/worker/fake-engine.ts';
 import { ManualClock } from '../../support/worker/manual-clock.ts';
@@ -7,6 +7,11 @@ import { RecordingLink } from '../../support/worker/recording-link.ts';
 
 /** The bytes of the one artifact of `variantSpec`. */
 export const MODEL = new Uint8Array([1, 2, 3]);
+
+/** What identifies a file of these bytes. */
+export function artifactOf(path: string, bytes: Uint8Array): Artifact {
+  return { path, sha256: createHash('sha256').update(bytes).digest('hex'), sizeBytes: bytes.byteLength };
+}
 
 /** A variant whose output is its input. */
 export function variantSpec(overrides: Partial<VariantSpec> = {}): VariantSpec {
@@ -17,12 +22,11 @@ export function variantSpec(overrides: Partial<VariantSpec> = {}): VariantSpec {
     model: 'copy',
     precision: 'fp32',
     format: 'onnx',
+    origin: 'supplied',
     accuracy: { value: 0.9, source: 'declared', sampleSize: 0 },
     inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 2] }],
     outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 2] }],
-    artifacts: [
-      { path: 'copy.onnx', sha256: createHash('sha256').update(MODEL).digest('hex'), sizeBytes: 3 },
-    ],
+    artifacts: [artifactOf('copy.onnx', MODEL)],
     tolerance: 1e-3,
     isBatchable: true,
     ...overrides,
@@ -50,7 +54,6 @@ export function connectedWorker(options: ConnectedOptions = {}) {
     {
       workerId: 'worker',
       tier: 'edge',
-      device: 'cpu',
       queueCapacity,
       maxBatch: 4,
       artifacts,

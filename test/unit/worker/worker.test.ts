@@ -45,7 +45,9 @@ class FramedLink extends RecordingLink {
 describe('a worker', () => {
   test('says hello, then reports a profile of every batch size that it may run', async () => {
     const { link, worker } = await readyWorker();
-    expect(link.of('worker-hello')).toMatchObject([{ workerId: 'worker', slots: 1, formats: ['onnx'] }]);
+    expect(link.of('worker-hello')).toMatchObject([
+      { workerId: 'worker', slots: 1, formats: ['onnx', 'tfjs'] },
+    ]);
     const batches = link.of('profile-report').flatMap(({ reports }) => reports.map((report) => report.batch));
     expect(batches).toEqual([1, 2, 4]);
     await worker.close();

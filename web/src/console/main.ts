@@ -7,10 +7,12 @@ import { takeToken } from '../session-token.ts';
 import { openDecision } from './decision-dialog.ts';
 import { showDecisions } from './decisions.ts';
 import { showFigures } from './figures.ts';
-import { showTasks } from './tasks.ts';
+import { Tasks } from './tasks.ts';
 import { showWorkers } from './workers.ts';
 
 const REFRESH_EVERY_MS = 2_000;
+/** Tables of variants change slowly and are long, so they are read with every third refresh. */
+const TASKS_EVERY = 3;
 const DECISIONS_SHOWN = 30;
 /** Pages ask for advice often: more is read than shown, so that answers are among it. */
 const DECISIONS_READ = 200;
@@ -22,10 +24,11 @@ const figures = byId('figures', HTMLElement);
 const workersList = byId('workers', HTMLElement);
 const decisionsList = byId('decisions', HTMLElement);
 const advice = byId('advice', HTMLInputElement);
-const tasksList = byId('tasks', HTMLElement);
+const tasks = new Tasks({ list: byId('tasks', HTMLElement), controls: byId('compare', HTMLFormElement) });
 const dialog = byId('explanation', HTMLDialogElement);
 
 let newest: readonly DecisionSummary[] = [];
+let refreshes = 0;
 
 /** Whether a page only asked where to run and was told: it reports what came of it under a decision of its own. */
 function isAdvice({ source, choice }: DecisionSummary): boolean {
@@ -39,12 +42,12 @@ function showNewest(): void {
 
 async function refresh(): Promise<void> {
   try {
-    const [workers, models, profiles, decisions] = await Promise.all([
+    const [workers, decisions] = await Promise.all([
       api.workers(),
-      api.models(),
-      api.profiles(),
       api.decisions(DECISIONS_READ),
+      refreshes % TASKS_EVERY === 0 && refreshTasks(),
     ]);
+    refreshes += 1;
     newest = decisions;
     showNewest();
     showFigures(
@@ -53,13 +56,17 @@ async function refresh(): Promise<void> {
       decisions.filter((decision) => !isAdvice(decision)).slice(0, DECISIONS_SHOWN),
     );
     showWorkers(workersList, workers);
-    showTasks(tasksList, models, profiles);
     showNotice(notice, undefined);
     setLive('live', 'Live');
   } catch (error) {
     showNotice(notice, error);
     setLive('lost', `Not live since ${formatTime(Date.now())}`);
   }
+}
+
+async function refreshTasks(): Promise<void> {
+  const [models, pareto, profiles] = await Promise.all([api.models(), api.pareto(), api.profiles()]);
+  tasks.show(models, pareto, profiles);
 }
 
 function setLive(state: 'live' | 'paused' | 'lost', text: string): void {

@@ -1,129 +1,95 @@
 import type { TaskInfo } from '@nearfar/protocol';
-import type { ProfileInfo } from '../api.ts';
-import { element, fill, renderList } from '../dom.ts';
-import { formatBytes, formatMs, formatShare } from '../format.ts';
-import { tierBadge } from '../tier-badge.ts';
+import type { ProfileInfo, TaskPareto } from '../api.ts';
+import { element, fill } from '../dom.ts';
+import type { Axis } from './chart-points.ts';
+import { TaskCard, type TaskView } from './task-card.ts';
 
-const HEADS = ['Variant', 'Accuracy', 'Size', 'Runs on', 'One input, p50 / p99'] as const;
+/** The elements of the section. */
+export interface TaskSection {
+  readonly list: HTMLElement;
+  /** Choice of what the charts compare by: a `select` of device classes and radio buttons named `axis`. */
+  readonly controls: HTMLFormElement;
+}
 
-/** Shows each task with its variants and what was measured of them on each device class. */
-export function showTasks(
-  parent: Element,
-  tasks: readonly TaskInfo[],
-  profiles: readonly ProfileInfo[],
-): void {
-  if (tasks.length === 0) {
-    fill(
-      parent,
-      element(
-        'p',
-        { class: 'empty' },
-        'No task is registered. Add one: ',
-        element('code', {}, 'nearfar register <manifest.json>'),
-      ),
-    );
-    return;
+/** Every task with its variants, and the choice by which the charts compare them. */
+export class Tasks {
+  readonly #section: TaskSection;
+  readonly #classes: HTMLSelectElement;
+  readonly #cards = new Map<string, TaskCard>();
+  #views: readonly TaskView[] = [];
+
+  constructor(section: TaskSection) {
+    this.#section = section;
+    const select = section.controls.querySelector('select');
+    if (select === null) throw new Error('Expected the controls to have a select');
+    this.#classes = select;
+    section.controls.addEventListener('change', () => this.#draw());
   }
-  const items = tasks.map((task) => ({
-    task,
-    profiles: profiles
-      .filter((profile) => profile.task === task.task && profile.batch === 1)
-      .map(({ variant, revision, deviceClass, p50Ms, p99Ms, samples }) => ({
-        variant,
-        revision,
-        deviceClass,
-        p50Ms,
-        p99Ms,
-        samples,
-      })),
-  }));
-  renderList(parent, items, ({ task }) => task.task, card);
+
+  show(tasks: readonly TaskInfo[], pareto: readonly TaskPareto[], profiles: readonly ProfileInfo[]): void {
+    this.#views = tasks.map((task) => ({
+      task,
+      lines: pareto.find((entry) => entry.task === task.task)?.lines ?? [],
+      profiles: profiles.filter((profile) => profile.task === task.task && isServed(profile, task)),
+    }));
+    this.#offer(deviceClasses(this.#views));
+    this.#draw();
+  }
+
+  /** Offers the classes that something was measured on, the one with the most variants first, and keeps what was chosen. */
+  #offer(classes: readonly string[]): void {
+    this.#section.controls.hidden = classes.length === 0;
+    const offered = [...this.#classes.options].map(({ value }) => value);
+    if (offered.join() === classes.join()) return;
+    const chosen = this.#classes.value;
+    fill(this.#classes, ...classes.map((name) => element('option', { value: name }, name)));
+    if (classes.includes(chosen)) this.#classes.value = chosen;
+  }
+
+  #draw(): void {
+    const { list, controls } = this.#section;
+    if (this.#views.length === 0) {
+      this.#cards.clear();
+      fill(list, emptyState());
+      return;
+    }
+    const comparison = {
+      deviceClass: this.#classes.value === '' ? undefined : this.#classes.value,
+      axis: new FormData(controls).get('axis') as Axis,
+    };
+    const cards = this.#views.map((view) => {
+      const { task } = view.task;
+      const card = this.#cards.get(task) ?? new TaskCard(task);
+      this.#cards.set(task, card);
+      card.show(view, comparison);
+      return card.element;
+    });
+    const names = new Set(this.#views.map(({ task }) => task.task));
+    for (const name of this.#cards.keys()) if (!names.has(name)) this.#cards.delete(name);
+    const isInPlace =
+      cards.length === list.children.length && cards.every((card, index) => card === list.children[index]);
+    if (!isInPlace) fill(list, ...cards);
+  }
 }
 
-type Variant = TaskInfo['variants'][number];
-type Profile = Pick<ProfileInfo, 'variant' | 'revision' | 'deviceClass' | 'p50Ms' | 'p99Ms' | 'samples'>;
+function isServed({ variant, revision }: ProfileInfo, { variants }: TaskInfo): boolean {
+  return variants.some((entry) => entry.variant === variant && entry.revision === revision);
+}
 
-function card({ task, profiles }: { task: TaskInfo; profiles: readonly Profile[] }): HTMLElement {
-  const variants = [...task.variants].sort(
-    (a, b) => sizeOf(a) - sizeOf(b) || a.variant.localeCompare(b.variant),
-  );
+/** Every class that a variant was measured on; those that tell most first, then by name. */
+function deviceClasses(views: readonly TaskView[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { deviceClass } of views.flatMap(({ lines }) => lines.flatMap(({ cells }) => cells))) {
+    counts.set(deviceClass, (counts.get(deviceClass) ?? 0) + 1);
+  }
+  return [...counts].sort(([a, x], [b, y]) => y - x || a.localeCompare(b)).map(([name]) => name);
+}
+
+function emptyState(): HTMLElement {
   return element(
-    'article',
-    { class: 'card' },
-    element(
-      'div',
-      { class: 'card-head' },
-      element('h3', {}, task.task),
-      element('span', { class: 'faint' }, `${task.kind} · ${task.labels.length} labels`),
-    ),
-    element(
-      'table',
-      { class: 'stacking' },
-      element('caption', { class: 'visually-hidden' }, `Variants of ${task.task}`),
-      element('thead', {}, element('tr', {}, ...HEADS.map((head) => element('th', { scope: 'col' }, head)))),
-      element(
-        'tbody',
-        {},
-        ...variants.map((variant) =>
-          row(
-            variant,
-            profiles.filter(
-              (profile) => profile.variant === variant.variant && profile.revision === variant.revision,
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
-}
-
-function row(variant: Variant, profiles: readonly Profile[]): HTMLTableRowElement {
-  const { value, source, sampleSize } = variant.accuracy;
-  const origin = source === 'measured' ? `measured on ${sampleSize.toLocaleString()}` : 'declared';
-  return element(
-    'tr',
-    {},
-    element(
-      'th',
-      { scope: 'row' },
-      variant.variant,
-      element(
-        'span',
-        { class: 'faint' },
-        `revision ${variant.revision} · ${variant.precision} ${variant.format}`,
-      ),
-    ),
-    element(
-      'td',
-      { 'data-head': HEADS[1] },
-      formatShare(value, 2),
-      element('span', { class: 'faint' }, origin),
-    ),
-    element('td', { 'data-head': HEADS[2] }, formatBytes(sizeOf(variant))),
-    element(
-      'td',
-      { 'data-head': HEADS[3] },
-      element('span', { class: 'badges' }, ...variant.tiers.map((tier) => tierBadge(tier))),
-    ),
-    element(
-      'td',
-      { 'data-head': HEADS[4] },
-      profiles.length === 0
-        ? element('span', { class: 'faint' }, 'not measured yet')
-        : element('ul', { class: 'profiles' }, ...profiles.map(profileLine)),
-    ),
-  );
-}
-
-function sizeOf({ artifacts }: Variant): number {
-  return artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0);
-}
-
-function profileLine({ deviceClass, p50Ms, p99Ms, samples }: Profile): HTMLElement {
-  return element(
-    'li',
-    { title: `${samples} batches measured` },
-    element('span', {}, `${formatMs(p50Ms)} / ${formatMs(p99Ms)}`),
-    element('span', { class: 'faint mono' }, deviceClass),
+    'p',
+    { class: 'empty' },
+    'No task is registered. Add one: ',
+    element('code', {}, 'nearfar register <manifest.json>'),
   );
 }

@@ -1,10 +1,14 @@
 import { DatabaseSync } from 'node:sqlite';
-import type { ProfileStore, RegisteredTask, RegistryStore, StoredReport } from '@nearfar/core';
+import type { ProfileStore, RegisteredTask, RegistryStore, StoredReport, TaskRecord } from '@nearfar/core';
+import { MeshError } from '@nearfar/protocol';
 
 /** Profile reports older than this are forgotten when the store is opened. */
 const KEEP_PROFILES_MS = 30 * 24 * 3_600_000;
 /** And so are all but this many of the newest: pages may report any number of device classes. */
 const KEEP_REPORTS = 50_000;
+
+/** SQLite's result code for a disk that is full (https://www.sqlite.org/rescode.html#full). */
+const SQLITE_FULL = 13;
 
 /** The registry and the profiles in one SQLite file; each store may be closed by itself, and twice. */
 export interface SqliteStores {
@@ -45,18 +49,58 @@ export function openSqliteStores(path: string, now: number): SqliteStores {
 function createRegistry(database: DatabaseSync, close: () => Promise<void>): RegistryStore {
   const list = database.prepare('SELECT json FROM tasks ORDER BY task');
   const put = database.prepare('INSERT OR REPLACE INTO tasks (task, json) VALUES (?, ?)');
+  const remove = database.prepare('DELETE FROM tasks WHERE task = ?');
   return {
-    list: async () => list.all().map((row) => JSON.parse(String(row.json)) as RegisteredTask),
-    put: async (task) => {
-      put.run(task.task, JSON.stringify(task));
+    list: async () => list.all().map((row) => readRecord(String(row.json))),
+    put: async (record) => {
+      const json = JSON.stringify(record);
+      whereRoom(() => put.run(record.active.task, json));
+    },
+    delete: async (task) => {
+      whereRoom(() => remove.run(task));
     },
     close,
   };
 }
 
+/**
+ * A row is a record, or a bare task as 0.1.0 wrote it. Such a task is read as revision 1 of an unknown source rather than
+ * dropped: a mesh that is upgraded goes on answering, and the next registration of the task, whose source is known,
+ * replaces it.
+ */
+function readRecord(json: string): TaskRecord {
+  const row = JSON.parse(json) as TaskRecord | Omit<RegisteredTask, 'revision' | 'rejected' | 'source'>;
+  if ('active' in row) return row;
+  const variants = row.variants.map((variant) => ({ ...variant, origin: variant.origin ?? 'supplied' }));
+  return { active: { ...row, variants, revision: 1, rejected: [], source: '', registeredAt: '' } };
+}
+
+/** Runs a change of the file. @throws MeshError `MESH_STORAGE_FULL` when the disk has no room for it. */
+function whereRoom(change: () => void): void {
+  try {
+    change();
+  } catch (cause) {
+    if ((cause as { readonly errcode?: number }).errcode !== SQLITE_FULL) throw cause;
+    throw new MeshError('MESH_STORAGE_FULL', 'There is no room for the registry: free some and try again', {
+      cause,
+    });
+  }
+}
+
 function createProfiles(database: DatabaseSync, close: () => Promise<void>): ProfileStore {
   const list = database.prepare('SELECT reporter, received_at, json FROM profiles ORDER BY received_at');
   const save = database.prepare('INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  const remove = database.prepare('DELETE FROM profiles WHERE task = ? AND variant = ? AND revision = ?');
+  const inTransaction = (change: () => void) => {
+    database.exec('BEGIN');
+    try {
+      change();
+      database.exec('COMMIT');
+    } catch (error) {
+      database.exec('ROLLBACK');
+      throw error;
+    }
+  };
   return {
     list: async () =>
       list.all().map(
@@ -66,19 +110,17 @@ function createProfiles(database: DatabaseSync, close: () => Promise<void>): Pro
           report: JSON.parse(String(row.json)) as StoredReport['report'],
         }),
       ),
-    save: async (reports) => {
-      database.exec('BEGIN');
-      try {
+    save: async (reports) =>
+      inTransaction(() => {
         for (const { reporter, receivedAt, report } of reports) {
           const { task, variant, revision, deviceClass, batch } = report;
           save.run(reporter, task, variant, revision, deviceClass, batch, receivedAt, JSON.stringify(report));
         }
-        database.exec('COMMIT');
-      } catch (error) {
-        database.exec('ROLLBACK');
-        throw error;
-      }
-    },
+      }),
+    delete: async (variants) =>
+      inTransaction(() => {
+        for (const { task, variant, revision } of variants) remove.run(task, variant, revision);
+      }),
     close,
   };
 }

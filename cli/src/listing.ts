@@ -1,0 +1,31 @@
+import { taskInfo } from '@nearfar/coordinator';
+import { hasRegistry, openRegistry } from '@nearfar/coordinator/node';
+import { modelsResponseSchema, paretoResponseSchema, parseOrThrow, type TaskInfo } from '@nearfar/protocol';
+import { callMesh, type MeshAddress } from './mesh-client.ts';
+import type { Pareto } from './variant-table.ts';
+
+/** Tasks, and what their variants are worth on the devices of the mesh. */
+export interface Listing {
+  readonly tasks: readonly TaskInfo[];
+  readonly pareto: Pareto;
+}
+
+/** What a mesh serves. */
+export async function readMesh(address: MeshAddress): Promise<Listing> {
+  const models = await callMesh(address, '/v1/models');
+  const tables = await callMesh(address, '/v1/pareto');
+  const { tasks } = parseOrThrow(paretoResponseSchema, tables, 'MESH_INTERNAL', 'Pareto table');
+  return {
+    tasks: parseOrThrow(modelsResponseSchema, models, 'MESH_INTERNAL', 'list of models').models,
+    pareto: new Map(tasks.map(({ task, lines }) => [task, lines])),
+  };
+}
+
+/** What a state folder holds; no mesh measures anything there. */
+export async function readState(stateDirectory: string): Promise<Listing> {
+  if (!hasRegistry(stateDirectory)) return { tasks: [], pareto: new Map() };
+  const registry = openRegistry(stateDirectory);
+  const records = await registry.list();
+  await registry.close();
+  return { tasks: records.map(taskInfo), pareto: new Map() };
+}

@@ -1,0 +1,62 @@
+import type { ArtifactStore, ProfileBook, ProfileStore, RegisteredTask, TaskRecord } from '@nearfar/core';
+import type { VariantSpec } from '@nearfar/protocol';
+import { revisionsOf } from '../catalog.ts';
+
+/** What the collector needs from its coordinator. */
+export interface CollectorParts {
+  readonly records: () => readonly TaskRecord[];
+  readonly artifacts: ArtifactStore;
+  readonly profiles: ProfileStore;
+  readonly books: readonly ProfileBook[];
+  /** Whether registrations are under way: they count on files that no record names yet. */
+  readonly isRegistering: () => boolean;
+  readonly background: (what: string, work: Promise<unknown>) => void;
+}
+
+/**
+ * Deletes what revisions leave behind that no record names any more: their files and their profiles. Only what a record
+ * once named is ever deleted, so files that were sent ahead of a registration stay.
+ */
+export class Collector {
+  readonly #parts: CollectorParts;
+  readonly #files = new Set<string>();
+
+  constructor(parts: CollectorParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes over revisions that fell out of their record. */
+  forget(gone: readonly RegisteredTask[]): void {
+    const { records, books, profiles, background } = this.#parts;
+    const kept = new Set(variantsOf(records().flatMap(revisionsOf)).map(keyOf));
+    const lost = variantsOf(gone).filter((variant) => !kept.has(keyOf(variant)));
+    for (const variant of lost) for (const book of books) book.forget(variant);
+    if (lost.length > 0) background('forget profiles', profiles.delete(lost));
+    for (const sha256 of filesOf(gone)) this.#files.add(sha256);
+    this.collect();
+  }
+
+  /** Deletes the files; while registrations are under way, later. */
+  collect(): void {
+    const { records, artifacts, isRegistering, background } = this.#parts;
+    if (isRegistering() || this.#files.size === 0) return;
+    const kept = new Set(filesOf(records().flatMap(revisionsOf)));
+    const lost = [...this.#files].filter((sha256) => !kept.has(sha256));
+    this.#files.clear();
+    for (const sha256 of lost) background('delete artifact', artifacts.delete(sha256));
+  }
+}
+
+function variantsOf(tasks: readonly RegisteredTask[]): VariantSpec[] {
+  return tasks.flatMap(({ variants }) => variants);
+}
+
+function filesOf(tasks: readonly RegisteredTask[]): string[] {
+  return variantsOf(tasks).flatMap(({ artifacts, golden }) =>
+    [...artifacts, ...(golden === undefined ? [] : [golden])].map(({ sha256 }) => sha256),
+  );
+}
+
+function keyOf({ task, variant, revision }: VariantSpec): string {
+  return `${task}/${variant}/${revision}`;
+}

@@ -1,0 +1,11 @@
+export { artifactFiles } from './artifact-files.ts';
+export { createEngineRunner } from './engine-runner.ts';
+export { folderFiles } from './folder-files.ts';
+export { type Journal, openJournal } from './journal.ts';
+export { namedFiles } from './named-files.ts';
+export { type CheckedManifest, readManifest } from './read-manifest.ts';
+export type { VariantFile } from './read-models.ts';
+export { registerTask } from './register-task.ts';
+export type { RegistrationParts } from './registration-parts.ts';
+export type { SourceFiles } from './source-files.ts';
+export type { LoadedVariant, RunnableVariant, VariantRunner } from './variant-runner.ts';

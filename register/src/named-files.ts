@@ -1,0 +1,39 @@
+import type { CheckedManifest } from './read-manifest.ts';
+import { readManifest } from './read-manifest.ts';
+import { readModels } from './read-models.ts';
+import type { SourceFiles } from './source-files.ts';
+
+/**
+ * The paths of all files that a registration of a manifest reads, for whoever sends it elsewhere. Reads manifest and models,
+ * so that most errors are found before anything is sent.
+ */
+export async function namedFiles(json: unknown, files: SourceFiles): Promise<readonly string[]> {
+  const paths = new Set<string>();
+  const recording: SourceFiles = {
+    sizeOf: (path) => files.sizeOf(path),
+    read: (path) => {
+      paths.add(path);
+      return files.read(path);
+    },
+    list: (folder) => files.list(folder),
+  };
+  const manifest = await readManifest(json, recording);
+  await readModels(manifest, recording);
+  for (const path of [manifest.golden, ...(manifest.samples ?? [])]) if (path !== undefined) paths.add(path);
+  for (const path of await evalFiles(manifest, files)) paths.add(path);
+  return [...paths].sort();
+}
+
+/** The eval files that are there; data that are missing are no obstacle. */
+async function evalFiles({ eval: rule }: CheckedManifest, files: SourceFiles): Promise<string[]> {
+  if (rule === undefined) return [];
+  const { format, directory, file, images, labels } = rule;
+  if (format === 'folder') return directory === undefined ? [] : [...(await files.list(directory))];
+  const found: string[] = [];
+  for (const path of format === 'npz' ? [file] : [images, labels]) {
+    if (path === undefined) continue;
+    const whole = directory === undefined ? path : `${directory}/${path}`;
+    if ((await files.sizeOf(whole)) !== undefined) found.push(whole);
+  }
+  return found;
+}

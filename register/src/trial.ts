@@ -1,0 +1,259 @@
+import type { Tensor, TensorSignature, VariantSpec } from '@nearfar/protocol';
+import {
+  areFinite,
+  type ClassAnswers,
+  type Classifier,
+  classifyRows,
+  collectOutputs,
+  relativeErrors,
+  rightRows,
+} from './answers.ts';
+import type { Candidate } from './candidate.ts';
+import { type Journal, stepKey } from './journal.ts';
+import type { LabelledRows, Rows } from './rows.ts';
+import type { LoadedVariant, VariantRunner } from './variant-runner.ts';
+
+/** Rows on which a variant's outputs are compared with its base's, number by number. */
+const CHECKED_ROWS = 16;
+/** Bytes of outputs that are held at once, where whole outputs are compared. */
+const HELD_BYTES = 128 * 1024 * 1024;
+/** Outputs of one row may differ by this much when it runs in a batch: sums in another order. */
+const BATCH_ERROR = 1e-3;
+/** An answer that is no label agrees with the base's when its relative error is at most this. */
+export const SAME_ANSWER_ERROR = 0.05;
+/** Counts up whenever a trial measures something else, so that kept results are measured anew. */
+const TRIALS_VERSION = 2;
+
+/** What came of running a variant on real inputs. */
+export type Trial =
+  | { readonly kind: 'failed'; readonly reason: string }
+  | {
+      readonly kind: 'ran';
+      readonly isBatchable: boolean;
+      /** Largest relative error against the base on the checked rows; 0 for a base. */
+      readonly error: number;
+      /** What a classifier said; undefined for other tasks. */
+      readonly answers: ClassAnswers | undefined;
+      /** Other tasks: 1 for each row whose answer is right by the labels; undefined without labels. */
+      readonly right: Uint8Array | undefined;
+      /** Other tasks without labels: rows with the same answer as the base's, of how many; undefined for a base. */
+      readonly same: { readonly count: number; readonly total: number } | undefined;
+    };
+
+/** A candidate with the signature that it is run by. */
+export interface Trying {
+  readonly candidate: Candidate;
+  readonly inputs: readonly TensorSignature[];
+  readonly outputs: readonly TensorSignature[];
+}
+
+/** A variant that is good enough, with what was found of it. */
+export interface Accepted {
+  readonly candidate: Candidate;
+  readonly trying: Trying;
+  readonly trial: Extract<Trial, { kind: 'ran' }>;
+  readonly accuracy: VariantSpec['accuracy'];
+}
+
+/** What trials of a task share. */
+export interface TrialParts {
+  readonly runner: VariantRunner;
+  readonly journal: Journal;
+  readonly read: (sha256: string) => Promise<Uint8Array>;
+  readonly rows: Rows;
+  readonly labelled: LabelledRows | undefined;
+  readonly positions: readonly number[];
+  /** How a classifier's output is read; undefined for other tasks. */
+  readonly classifier: Classifier | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number) => void;
+}
+
+/** Runs a candidate on the task's rows, beside the outputs of the variant that it was made from, if it was. */
+export async function tryVariant(
+  trying: Trying,
+  base: Trying | undefined,
+  parts: TrialParts,
+): Promise<Trial> {
+  const { rows, positions, classifier, labelled, journal } = parts;
+  const key = stepKey(
+    'trial',
+    TRIALS_VERSION,
+    identityOf(trying),
+    base && identityOf(base),
+    rows.identity,
+    positions.length,
+    JSON.stringify([classifier, labelled?.metric, labelled?.tolerance]),
+  );
+  const kept = (await journal.find(key)) as KeptTrial | undefined;
+  if (kept !== undefined) return fromKept(kept);
+  const trial = await runTrial(trying, base, parts);
+  await journal.keep(key, toKept(trial));
+  return trial;
+}
+
+async function runTrial(trying: Trying, base: Trying | undefined, parts: TrialParts): Promise<Trial> {
+  const { rows, positions, classifier, labelled, signal, onProgress } = parts;
+  let loaded: LoadedVariant | undefined;
+  try {
+    loaded = await loadCandidate(trying, parts);
+    const checked = positions.slice(0, CHECKED_ROWS);
+    const alone = {
+      loaded,
+      rows,
+      positions: checked,
+      isBatchable: false,
+      signal,
+      onProgress: () => undefined,
+    };
+    const outputs = await collectOutputs(alone);
+    const broken = outputs.findIndex((row) => !areFinite(row));
+    if (broken >= 0)
+      return { kind: 'failed', reason: `its outputs hold NaN or infinity for row ${broken} of the inputs` };
+    const isBatchable = await takesBatches(trying, alone, outputs);
+    const run = { loaded, rows, positions, isBatchable, signal, onProgress };
+    const isCompared = classifier === undefined && labelled === undefined && base !== undefined;
+    const compared = isCompared ? positions.slice(0, heldRows(outputs)) : checked;
+    const own = isCompared ? await collectOutputs({ ...run, positions: compared }) : outputs;
+    const errors = base === undefined ? [] : relativeErrors(await baseOutputs(base, parts, compared), own);
+    return {
+      kind: 'ran',
+      isBatchable,
+      error: errors.reduce(larger, 0),
+      answers: classifier && (await classifyRows(run, classifier, labelled)),
+      right: classifier === undefined && labelled !== undefined ? await rightRows(run, labelled) : undefined,
+      same: isCompared
+        ? { count: errors.filter((error) => error <= SAME_ANSWER_ERROR).length, total: errors.length }
+        : undefined,
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isRuntimeFailure(error)) return { kind: 'failed', reason: error.message };
+    throw error;
+  } finally {
+    await loaded?.close();
+  }
+}
+
+/** How many rows' outputs fit into memory, beside as many of the base. */
+function heldRows(outputs: readonly (readonly Tensor[])[]): number {
+  const rowBytes = (outputs[0] ?? []).reduce((sum, { data }) => sum + data.byteLength, 1);
+  return Math.max(CHECKED_ROWS, Math.floor(HELD_BYTES / rowBytes));
+}
+
+/** The larger number; NaN as soon as one is. */
+function larger(a: number, b: number): number {
+  return Number.isNaN(a) || Number.isNaN(b) ? Number.NaN : Math.max(a, b);
+}
+
+/** Loads a candidate from the artifact store. */
+export async function loadCandidate(
+  { candidate, inputs, outputs }: Trying,
+  { runner, read }: TrialParts,
+): Promise<LoadedVariant> {
+  const files = [];
+  for (const { path, sha256 } of candidate.artifacts) files.push({ path, bytes: await read(sha256) });
+  const { variant, format } = candidate;
+  return await runner.load({ variant, format, files, inputs, outputs });
+}
+
+/** Outputs of the base for some rows, from a run of its own: few variants are tried, and most from the journal. */
+async function baseOutputs(
+  base: Trying,
+  parts: TrialParts,
+  positions: readonly number[],
+): Promise<(readonly Tensor[])[]> {
+  const loaded = await loadCandidate(base, parts);
+  try {
+    const { rows, signal } = parts;
+    return await collectOutputs({
+      loaded,
+      rows,
+      positions,
+      isBatchable: false,
+      signal,
+      onProgress: () => undefined,
+    });
+  } finally {
+    await loaded.close();
+  }
+}
+
+/** Whether several inputs may run together: the first axes are free, and two rows together give what each gives alone. */
+async function takesBatches(
+  { inputs, outputs }: Trying,
+  alone: Parameters<typeof collectOutputs>[0],
+  expected: readonly (readonly Tensor[])[],
+): Promise<boolean> {
+  const isFree = ({ shape }: TensorSignature) => shape[0] === -1;
+  if (!inputs.every(isFree) || !outputs.every(isFree)) return false;
+  try {
+    const together = await collectOutputs({
+      ...alone,
+      positions: alone.positions.slice(0, 2),
+      isBatchable: true,
+    });
+    return relativeErrors(expected.slice(0, 2), together).every((error) => error <= BATCH_ERROR);
+  } catch (error) {
+    alone.signal.throwIfAborted();
+    if (isRuntimeFailure(error)) return false;
+    throw error;
+  }
+}
+
+function isRuntimeFailure(error: unknown): error is Error {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === 'MESH_VARIANT_FAILED' || code === 'MESH_EXECUTION_FAILED';
+}
+
+function identityOf({ candidate }: Trying): string {
+  return candidate.artifacts.map(({ sha256 }) => sha256).join();
+}
+
+/** A trial as JSON: arrays of numbers as base64. */
+type KeptTrial =
+  | Extract<Trial, { kind: 'failed' }>
+  | (Omit<Extract<Trial, { kind: 'ran' }>, 'answers' | 'right'> & {
+      readonly answers?: { readonly best: string; readonly confidence: string; readonly right: string };
+      readonly right?: string;
+    });
+
+function toKept(trial: Trial): KeptTrial {
+  if (trial.kind === 'failed') return trial;
+  const { answers, right, ...rest } = trial;
+  return {
+    ...rest,
+    ...(answers !== undefined && {
+      answers: {
+        best: toBase64(answers.best),
+        confidence: toBase64(answers.confidence),
+        right: toBase64(answers.right),
+      },
+    }),
+    ...(right !== undefined && { right: toBase64(right) }),
+  };
+}
+
+function fromKept(kept: KeptTrial): Trial {
+  if (kept.kind === 'failed') return kept;
+  const { answers, right, ...rest } = kept;
+  return {
+    ...rest,
+    same: rest.same,
+    answers: answers && {
+      best: new Int32Array(fromBase64(answers.best).buffer),
+      confidence: new Float32Array(fromBase64(answers.confidence).buffer),
+      right: fromBase64(answers.right),
+    },
+    right: right === undefined ? undefined : fromBase64(right),
+  };
+}
+
+function toBase64({ buffer, byteOffset, byteLength }: Int32Array | Float32Array | Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  // A copy with memory of its own: Node's small buffers share a pool whose parts may start anywhere.
+  return Uint8Array.from(Buffer.from(text, 'base64'));
+}

@@ -1,0 +1,170 @@
+import type { Tensor, VariantSpec } from '@nearfar/protocol';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
+import { sampleTask, sampleVariant } from '../../support/coordinator/sample-task.ts';
+import { SAMPLE_INPUT, TestMesh } from '../../support/coordinator/test-mesh.ts';
+
+const CASCADE = 'tiny-fp32-onnx..large-fp32-onnx.t90';
+const PATH = `/v2/models/sample/versions/${CASCADE}/infer`;
+const SURE = [0, 0, 9];
+const UNSURE = [0, 0, 0.1];
+const LARGE = [9, 0, 0];
+
+let mesh: TestMesh;
+let worker: FakeWorker;
+
+beforeEach(async () => {
+  mesh = await TestMesh.start();
+  const interval = { low: 0.3, high: 0.5 };
+  const cascade: VariantSpec = sampleVariant({
+    variant: CASCADE,
+    model: 'large',
+    precision: 'mixed',
+    format: 'cascade',
+    artifacts: [],
+    accuracy: { value: 0.95, source: 'measured', sampleSize: 1_000 },
+    cascade: {
+      small: 'tiny-fp32-onnx',
+      large: 'large-fp32-onnx',
+      threshold: 0.9,
+      escalation: { value: 0.4, sampleSize: 1_000, interval },
+    },
+  });
+  const large = sampleVariant({
+    variant: 'large-fp32-onnx',
+    model: 'large',
+    accuracy: { value: 0.96, source: 'declared', sampleSize: 0 },
+  });
+  await mesh.coordinator.register(sampleTask({ variants: [sampleVariant(), large, cascade] }));
+  worker = await mesh.dial('w');
+  await expect.poll(() => worker.held.size).toBe(2);
+  worker.profile(({ variant }) => (variant.startsWith('large') ? 20 : 2));
+  worker.report();
+  await expect.poll(() => mesh.coordinator.fleet.find('w')?.replicas().length).toBe(2);
+});
+afterEach(() => mesh.close());
+
+/** Answers by the first number of each input: above 0 the small stage is sure of it. */
+function answerBySure(request: Readonly<Record<string, unknown>>, tensors: readonly Tensor[]): void {
+  const isLarge = request.variant === 'large-fp32-onnx';
+  const [input] = tensors;
+  const values = new Float32Array(new Uint8Array(input?.data ?? []).buffer);
+  const rows = input?.shape[0] ?? 0;
+  const scores = Array.from({ length: rows }, (_, row) =>
+    isLarge ? LARGE : (values[row * 4] ?? 0) > 0 ? SURE : UNSURE,
+  );
+  worker.answerRows(request, scores);
+}
+
+function input(...sure: number[]) {
+  return { ...SAMPLE_INPUT, shape: [sure.length, 1, 2, 2], data: sure.flatMap((first) => [first, 0, 0, 0]) };
+}
+
+const executed = () =>
+  worker.received.filter(({ type }) => type === 'execute-request').map(({ variant }) => variant);
+
+describe('a pinned cascade', () => {
+  test('is answered by its small stage where that is sure', async () => {
+    worker.onExecute = answerBySure;
+    const { status, parameters, outputs, model_version } = await mesh.infer({}, PATH, [input(1)]);
+    expect([status, model_version, outputs?.[0]?.data]).toEqual([200, CASCADE, SURE]);
+    expect(parameters).toMatchObject({
+      variant: CASCADE,
+      cascade_stage: 'small',
+      accuracy: 0.95,
+      compute_ms: 2,
+    });
+    // 2 ms, and 20 ms for the 40 % that go on, besides a millisecond of link for each.
+    expect(Number(parameters?.predicted_ms)).toBeGreaterThan(2 + 0.4 * 20);
+    expect(executed()).toEqual(['tiny-fp32-onnx']);
+  });
+
+  test('asks its large stage about what the small one is not sure of, and costs both', async () => {
+    worker.onExecute = answerBySure;
+    const small = await mesh.infer({}, PATH, [input(1)]);
+    const both = await mesh.infer({ explain: true }, PATH, [input(0)]);
+    expect(both.outputs?.[0]?.data).toEqual(LARGE);
+    expect(both.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'large', compute_ms: 4 });
+    expect(Number(both.parameters?.cost_usd)).toBeCloseTo(2 * Number(small.parameters?.cost_usd), 12);
+    const [, decision] = await mesh.json(`/v1/decisions/${both.parameters?.decision_id}`);
+    expect(decision).toMatchObject({
+      spec: { variant: CASCADE },
+      attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
+      outcome: { status: 'ok', computeMs: 4 },
+    });
+    const { candidates } = decision as { candidates: { variant: string; verdict: string }[] };
+    expect(candidates.filter(({ verdict }) => verdict === 'chosen').map(({ variant }) => variant)).toEqual([
+      'tiny-fp32-onnx',
+      'large-fp32-onnx',
+    ]);
+  });
+
+  test('sends on only those rows of a batch that need it', async () => {
+    worker.onExecute = answerBySure;
+    const { outputs, parameters } = await mesh.infer({}, PATH, [input(1, 0, 1, 0)]);
+    expect(outputs?.[0]?.data).toEqual([...SURE, ...LARGE, ...SURE, ...LARGE]);
+    expect(parameters).toMatchObject({ cascade_stage: 'large' });
+    expect(executed()).toEqual(['tiny-fp32-onnx', 'large-fp32-onnx']);
+  });
+
+  test('is found by its name as a model, and by nobody who asks for something else', async () => {
+    worker.onExecute = answerBySure;
+    const named = await mesh.infer({ model: CASCADE }, undefined, [input(1)]);
+    expect(named.parameters).toMatchObject({ variant: CASCADE });
+    const any = await mesh.infer({}, undefined, [input(1)]);
+    expect(any.parameters).toMatchObject({ variant: 'tiny-fp32-onnx' });
+    const accurate = await mesh.infer({ prefer: 'accuracy' }, undefined, [input(1)]);
+    expect(accurate.parameters).toMatchObject({ variant: 'large-fp32-onnx' });
+  });
+
+  test('is refused with what would do, when it is not accurate enough or both stages cost too much', async () => {
+    const dim = await mesh.infer({ min_accuracy: 0.955 }, PATH);
+    expect(dim).toMatchObject({
+      status: 422,
+      code: 'MESH_NO_FEASIBLE_PLACEMENT',
+      details: { nearest: { min_accuracy: 0.95 } },
+    });
+    const dear = await mesh.infer({ max_cost_usd: 1e-9 }, PATH);
+    const { nearest, decision_id } = dear.details as {
+      nearest: { max_cost_usd: number };
+      decision_id: string;
+    };
+    expect(dear.status).toBe(422);
+    worker.onExecute = answerBySure;
+    const enough = await mesh.infer({ max_cost_usd: nearest.max_cost_usd }, PATH, [input(0)]);
+    expect(enough).toMatchObject({ status: 200, parameters: { cascade_stage: 'large' } });
+    const [, decision] = await mesh.json(`/v1/decisions/${decision_id}`);
+    expect(decision).toMatchObject({ choice: { kind: 'refused' } });
+  });
+
+  test('fails when its large stage does, with the time that is left', async () => {
+    worker.onExecute = (request, tensors) => {
+      if (request.variant === 'tiny-fp32-onnx') answerBySure(request, tensors);
+    };
+    const failed = await mesh.infer({ timeout: 100_000 }, PATH, [input(0)]);
+    expect(failed).toMatchObject({ status: 504, code: 'MESH_DEADLINE_EXCEEDED' });
+    const [, workers] = await mesh.json('/v1/workers');
+    expect(workers).toMatchObject({ workers: [{ inFlight: 0 }] });
+  });
+
+  test('is ready when both stages are, has the tiers of its small one and is loaded by nobody', async () => {
+    const ready = async () => (await mesh.call(`/v2/models/sample/versions/${CASCADE}/ready`)).status;
+    expect(await ready()).toBe(200);
+    expect(await mesh.json(`/v2/models/sample/versions/${CASCADE}`)).toMatchObject([
+      200,
+      { platform: 'cascade' },
+    ]);
+    const [, models] = await mesh.json('/v1/models');
+    expect(models).toMatchObject({
+      models: [{ variants: [{}, {}, { variant: CASCADE, tiers: ['browser', 'edge', 'pool'] }] }],
+    });
+    worker.report(({ variant }) => (variant === 'large-fp32-onnx' ? 'failed' : 'ready'));
+    await expect.poll(ready).toBe(503);
+    const [, index] = await mesh.json('/v2/repository/index', { method: 'POST' });
+    expect(index).toEqual([
+      { name: 'sample', version: 'tiny-fp32-onnx', state: 'READY' },
+      { name: 'sample', version: 'large-fp32-onnx', state: 'UNAVAILABLE' },
+      { name: 'sample', version: CASCADE, state: 'UNAVAILABLE' },
+    ]);
+  });
+});
