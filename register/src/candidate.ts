@@ -26,7 +26,7 @@ export interface Candidate {
 }
 
 /** Counts up whenever a generator makes other bytes from the same model, so that kept results are made anew. */
-const GENERATORS_VERSION = 1;
+const GENERATORS_VERSION = 2;
 
 interface Maker {
   readonly precision: VariantSpec['precision'];

@@ -17,7 +17,7 @@ import { readModels, type SuppliedModel } from './read-models.ts';
 import type { RegistrationParts, RunningParts } from './registration-parts.ts';
 import { spreadPositions } from './rows.ts';
 import { type Signature, signaturesOf } from './task-signature.ts';
-import { type Accepted, type Trial, type TrialParts, type Trying, tryVariant } from './trial.ts';
+import { type Accepted, BaseOutputs, type Trial, type TrialParts, type Trying, tryVariant } from './trial.ts';
 
 /** Largest difference from the golden outputs that passes the self-test on another device, by precision. */
 const TOLERANCE: Readonly<Record<Candidate['precision'], number>> = {
@@ -124,6 +124,7 @@ async function triedVariants(
     rows,
     labelled,
     positions,
+    baseOutputs: new BaseOutputs(),
     classifier: postprocess?.kind === 'classification' ? { rule: postprocess, labels } : undefined,
     signal,
     onProgress: () => undefined,

@@ -65,6 +65,7 @@ export interface TrialParts {
   readonly positions: readonly number[];
   /** How a classifier's output is read; undefined for other tasks. */
   readonly classifier: Classifier | undefined;
+  readonly baseOutputs: BaseOutputs;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number) => void;
 }
@@ -115,7 +116,10 @@ async function runTrial(trying: Trying, base: Trying | undefined, parts: TrialPa
     const isCompared = classifier === undefined && labelled === undefined && base !== undefined;
     const compared = isCompared ? positions.slice(0, heldRows(outputs)) : checked;
     const own = isCompared ? await collectOutputs({ ...run, positions: compared }) : outputs;
-    const errors = base === undefined ? [] : relativeErrors(await baseOutputs(base, parts, compared), own);
+    const errors =
+      base === undefined
+        ? []
+        : relativeErrors(await parts.baseOutputs.first(compared.length, base, parts), own);
     return {
       kind: 'ran',
       isBatchable,
@@ -157,19 +161,33 @@ export async function loadCandidate(
   return await runner.load({ variant, format, files, inputs, outputs });
 }
 
-/** Outputs of the base for some rows, from a run of its own: few variants are tried, and most from the journal. */
-async function baseOutputs(
-  base: Trying,
-  parts: TrialParts,
-  positions: readonly number[],
-): Promise<(readonly Tensor[])[]> {
+/**
+ * What bases gave for the first rows, so that a base runs once for all variants that are made of it. Only those of one base
+ * are held: variants are tried model by model.
+ */
+export class BaseOutputs {
+  #variant: string | undefined;
+  #outputs: readonly (readonly Tensor[])[] = [];
+
+  /** The outputs of the first `count` rows. */
+  async first(count: number, base: Trying, parts: TrialParts): Promise<readonly (readonly Tensor[])[]> {
+    const { variant } = base.candidate;
+    if (this.#variant !== variant || this.#outputs.length < count) {
+      this.#outputs = await runBase(base, parts, count);
+      this.#variant = variant;
+    }
+    return this.#outputs.slice(0, count);
+  }
+}
+
+async function runBase(base: Trying, parts: TrialParts, count: number): Promise<(readonly Tensor[])[]> {
   const loaded = await loadCandidate(base, parts);
   try {
-    const { rows, signal } = parts;
+    const { rows, positions, signal } = parts;
     return await collectOutputs({
       loaded,
       rows,
-      positions,
+      positions: positions.slice(0, count),
       isBatchable: false,
       signal,
       onProgress: () => undefined,

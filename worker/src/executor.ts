@@ -54,7 +54,6 @@ export class Executor {
   readonly #running = new Map<Engine, RunningBatch>();
   readonly #specs = new Map<string, VariantSpec>();
   readonly #closing = new AbortController();
-  #arrivals = 0;
   #idle: PromiseWithResolvers<void> | undefined;
   /** Who waits for the last request of a replica, by its name. */
   readonly #draining = new Map<string, PromiseWithResolvers<void>>();
@@ -68,7 +67,6 @@ export class Executor {
   submit(request: ExecuteRequest, tensors: readonly Tensor[]): void {
     const { clock, onRefused } = this.#options;
     const arrivedAt = clock.now();
-    this.#arrivals += 1;
     try {
       this.#queue.push(this.#admit(request, tensors, arrivedAt));
     } catch (error) {
@@ -98,19 +96,14 @@ export class Executor {
     this.#settle();
   }
 
-  /** Requests that have come so far. */
-  get arrivals(): number {
-    return this.#arrivals;
-  }
-
-  /** Whether nothing waits and nothing runs. */
-  get isIdle(): boolean {
-    return this.#queue.length === 0 && this.#running.size === 0;
+  /** Requests that wait for a slot. */
+  get waiting(): number {
+    return this.#queue.length;
   }
 
   /** Resolves as soon as nothing waits and nothing runs. */
   async idle(): Promise<void> {
-    if (this.isIdle) return;
+    if (this.#isIdle) return;
     this.#idle ??= Promise.withResolvers<void>();
     await this.#idle.promise;
   }
@@ -272,6 +265,10 @@ export class Executor {
     }
   }
 
+  get #isIdle(): boolean {
+    return this.#queue.length === 0 && this.#running.size === 0;
+  }
+
   #hasWorkFor(replica: string): boolean {
     const isRunning = [...this.#running.values()].some((batch) => batch.replica === replica);
     return isRunning || this.#queue.entries().some(({ request }) => replicaName(request) === replica);
@@ -284,7 +281,7 @@ export class Executor {
       this.#draining.delete(name);
       drained.resolve();
     }
-    if (!this.isIdle) return;
+    if (!this.#isIdle) return;
     this.#specs.clear();
     this.#idle?.resolve();
     this.#idle = undefined;

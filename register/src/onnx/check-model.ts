@@ -35,11 +35,11 @@ function checkNames(graph: GraphProto, outer: ReadonlySet<string>): void {
   for (const { name } of [...graph.input, ...graph.initializer]) known.add(name);
   for (const { values } of graph.sparseInitializer) known.add(values?.name ?? '');
   for (const { output } of graph.node) for (const name of output) known.add(name);
-  for (const { input, opType, name } of graph.node) {
+  for (const { input, opType, output } of graph.node) {
     const missing = input.find((entry) => entry !== '' && !known.has(entry));
     if (missing !== undefined)
       throw bad(
-        `expected ${opType} "${name}" to read something known, found "${missing}", which nothing gives`,
+        `expected ${opType} "${output[0] ?? ''}" to read something known, found "${missing}", which nothing gives`,
       );
   }
   const missing = graph.output.find(({ name }) => !known.has(name));

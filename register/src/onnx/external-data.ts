@@ -59,7 +59,7 @@ async function checkFiles(parts: readonly ExternalPart[], files: SourceFiles): P
       );
     }
     totalBytes += sizeBytes;
-    const end = Math.max(...ofFile.map(({ offset, length }) => offset + length));
+    const end = ofFile.reduce((most, { offset, length }) => Math.max(most, offset + length), 0);
     if (sizeBytes < end)
       throw bad(`expected "${path}" to have ${end} bytes or more, found ${sizeBytes}: it may be cut off`);
   }
@@ -76,7 +76,7 @@ function pathInside(folder: string, location: string | undefined, label: string)
     location.includes('\\') ||
     location.includes('\0') ||
     /^[a-z]:/i.test(location);
-  if (isForeign || path === '..' || path.startsWith('../') || posix.isAbsolute(path)) {
+  if (isForeign || path === '.' || path === '..' || path.startsWith('../') || posix.isAbsolute(path)) {
     throw bad(
       `${label}: expected external data inside the manifest's folder, found "${location}", which leaves it; copy the file beside the model and save the model with its relative path`,
     );

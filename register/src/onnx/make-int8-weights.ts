@@ -45,10 +45,15 @@ export function makeInt8Weights(model: ModelProto): Made<ModelProto> {
       reason: `int8 weights need opset ${MIN_OPSET} or newer, the model has ${opset}`,
     };
   }
-  const largestBytes = toBinary(ModelProtoSchema, model).length * LARGEST_SHARE;
+  const baseBytes = toBinary(ModelProtoSchema, model).length;
   const folded = withoutAsides(foldBatchNorms(model));
-  const made = withInt8Weights(folded, expectedValues(model), largestBytes);
-  if (made !== undefined) return { kind: 'made', value: made };
+  const made = withInt8Weights(folded, expectedValues(model), baseBytes * LARGEST_SHARE);
+  if (made !== undefined) {
+    const isSmaller = toBinary(ModelProtoSchema, made).length < baseBytes;
+    return isSmaller
+      ? { kind: 'made', value: made }
+      : { kind: 'left-out', reason: 'it would not be smaller' };
+  }
   return {
     kind: 'left-out',
     reason: `no fp32 weights of ${MIN_ELEMENTS} elements or more that only convolutions, matrix products, recurrent layers or embeddings read`,

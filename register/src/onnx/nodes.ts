@@ -21,19 +21,23 @@ export function attributeOf(node: NodeProto, name: string): AttributeProto | und
   return node.attribute.find((attribute) => attribute.name === name);
 }
 
+/** The integer of that name, or `fallback` where the node has none. */
 export function intAttribute(node: NodeProto, name: string, fallback: number): number {
   const attribute = attributeOf(node, name);
   return attribute === undefined ? fallback : Number(attribute.i);
 }
 
+/** The list of integers of that name. Numbers beyond 2^53 lose their last bits. */
 export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
   return attributeOf(node, name)?.ints.map(Number);
 }
 
+/** The floating-point number of that name, or `fallback` where the node has none. */
 export function floatAttribute(node: NodeProto, name: string, fallback: number): number {
   return attributeOf(node, name)?.f ?? fallback;
 }
 
+/** The text of that name, or `fallback` where the node has none. */
 export function stringAttribute(node: NodeProto, name: string, fallback: string): string {
   const attribute = attributeOf(node, name);
   return attribute === undefined ? fallback : new TextDecoder().decode(attribute.s);

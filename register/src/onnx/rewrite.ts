@@ -41,7 +41,7 @@ export function withInnerGraphs(node: NodeProto, replace: (graph: GraphProto) =>
  * The model with initialisers that are no graph inputs. Old versions list them as inputs too; runtimes take those for defaults
  * that a caller may override, and so compute nothing from them ahead of time.
  */
-export function withPlainInitialisers(model: ModelProto): ModelProto {
+function withPlainInitialisers(model: ModelProto): ModelProto {
   const { graph } = model;
   if (graph === undefined) return model;
   const names = new Set(graph.initializer.map(({ name }) => name));

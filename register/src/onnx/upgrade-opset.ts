@@ -36,14 +36,14 @@ export function upgradeOpset(model: ModelProto, target: number): Made<ModelProto
   const types = model.graph === undefined ? undefined : typesByGraph(model.graph);
   let problem: string | undefined;
   const rewritten = rewriteGraphs(model, (scope) => {
-    const tensors: TensorProto[] = [];
+    const tensors = new Map<string, TensorProto>();
     const parts: UpgradeParts = {
       freshName,
-      constantOf: (name) => constantOf(scope, name),
+      constantOf: (name) => tensors.get(name) ?? constantOf(scope, name),
       isFloat: (name) => types?.get(scope.graph)?.of(name) === TensorProto_DataType.FLOAT,
       isUsed: (name) => name !== '' && scope.uses.has(name),
       add: (tensor) => {
-        tensors.push(tensor);
+        tensors.set(tensor.name, tensor);
         return tensor.name;
       },
     };
@@ -54,7 +54,7 @@ export function upgradeOpset(model: ModelProto, target: number): Made<ModelProto
       return [node];
     };
     const node = scope.graph.node.flatMap(upgrade);
-    return withFields(scope.graph, { node, initializer: [...scope.graph.initializer, ...tensors] });
+    return withFields(scope.graph, { node, initializer: [...scope.graph.initializer, ...tensors.values()] });
   });
   if (problem !== undefined) return leftOut(problem);
 

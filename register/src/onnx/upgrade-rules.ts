@@ -157,7 +157,10 @@ function padToInputs(
 }
 
 /** Since 11 `Resize` says how places correspond; before, place x of the output was x / scale of the input, rounded down. */
-function resizeWithPlaces(node: NodeProto, { constantOf }: UpgradeParts): readonly NodeProto[] | string {
+function resizeWithPlaces(
+  node: NodeProto,
+  { constantOf, add, freshName }: UpgradeParts,
+): readonly NodeProto[] | string {
   const [input = '', scales = ''] = node.input;
   const tensor = constantOf(scales);
   const known = tensor?.dataType === TensorProto_DataType.FLOAT ? readFloats(tensor) : undefined;
@@ -169,7 +172,9 @@ function resizeWithPlaces(node: NodeProto, { constantOf }: UpgradeParts): readon
     makeAttribute('coordinate_transformation_mode', 'asymmetric'),
     makeAttribute('nearest_mode', 'floor'),
   ];
-  return [withFields(node, { attribute, input: [input, '', scales] })];
+  // The region of interest is not read in this mode, but in opset 11 it may not be left out.
+  const region = add(float32Tensor(freshName(`${node.output[0]}_roi`), [0], []));
+  return [withFields(node, { attribute, input: [input, region, scales] })];
 }
 
 /**

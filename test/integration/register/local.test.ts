@@ -1,10 +1,19 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+} from '../../../register/src/onnx/generated/onnx_pb.ts';
 import { openWorkspace, SMALL_MANIFEST, type Workspace } from '../../support/register/workspace.ts';
+import { runNearfar } from '../../support/run-nearfar.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../../cli/bin/nearfar.js', import.meta.url));
 
@@ -160,6 +169,79 @@ describe('bad input', () => {
   test('pictures of another size than the labels say, or fewer labels than pictures', async () => {
     await writeFile(join(workspace.folder, 'labels.gz'), new Uint8Array([0, 0, 8, 1, 0, 0, 0, 2, 1, 1]));
     expect(await refused()).toContain('MESH_BAD_EVAL_DATA');
+  });
+
+  /** Writes the workspace's model anew, changed. */
+  async function changeModel(change: (model: ModelProto) => void): Promise<void> {
+    const path = join(workspace.folder, 'tiny.onnx');
+    const model = fromBinary(ModelProtoSchema, await readFile(path));
+    change(model);
+    await writeFile(path, toBinary(ModelProtoSchema, model));
+  }
+
+  test('an operator that the runtime lacks', async () => {
+    await changeModel(({ graph }) => {
+      const relu = graph?.node.find(({ opType }) => opType === 'Relu');
+      if (relu !== undefined) relu.opType = 'Telepathy';
+    });
+    expect(await refused()).toMatch(/Telepathy.*MESH_BAD_MODEL/s);
+  });
+
+  test('weights that are not numbers', async () => {
+    await changeModel(({ graph }) => {
+      const weights = graph?.initializer.find(({ rawData }) => rawData.byteLength > 400);
+      if (weights === undefined) throw new Error('Expected the model to have raw weights');
+      const bytes = Uint8Array.from(weights.rawData);
+      new DataView(bytes.buffer).setFloat32(40, Number.NaN, true);
+      weights.rawData = bytes;
+    });
+    expect(await refused()).toMatch(/NaN|finite/);
+  });
+
+  test('three gigabytes of external data outside the folder', async () => {
+    await changeModel(({ graph }) => {
+      const [weights] = graph?.initializer ?? [];
+      if (weights === undefined) throw new Error('Expected the model to have weights');
+      weights.rawData = new Uint8Array();
+      weights.dataLocation = TensorProto_DataLocation.EXTERNAL;
+      weights.externalData = [
+        { key: 'location', value: '../../../../var/lib/huge.bin' },
+        { key: 'length', value: String(3 * 2 ** 30) },
+      ].map((entry) => create(StringStringEntryProtoSchema, entry));
+    });
+    expect(await refused()).toMatch(/huge\.bin.*MESH_BAD_MODEL/s);
+  });
+
+  test('a zip bomb as eval data', async () => {
+    // 64 MiB of zeros that say that they are one byte: packed a thousand to one.
+    const bomb = zipSync(
+      { 'x.npy': new Uint8Array(64 * 1024 * 1024), 'y.npy': new Uint8Array(8) },
+      { level: 9 },
+    );
+    await writeFile(join(workspace.folder, 'eval.npz'), bomb);
+    await workspace.change({ eval: { format: 'npz', file: 'eval.npz' } });
+    expect(await refused()).toContain('MESH_BAD_EVAL_DATA');
+  });
+
+  test('a disk that is full, which goes on once there is room', async ({ skip }) => {
+    const disk = join(workspace.folder, 'disk');
+    await mkdir(disk);
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=192k', 'tmpfs', disk]).status !== 0) {
+      skip('this user may not mount a small disk');
+    }
+    try {
+      const state = join(disk, 'state');
+      const args = ['register', workspace.manifest, '--local', '--state', state];
+      const { code, stderr } = await runNearfar(args);
+      expect(code).toBe(1);
+      expect(stderr).toContain('MESH_STORAGE_FULL');
+      expect((await runNearfar(['models', '--local', '--json', '--state', state])).stdout.trim()).toBe('[]');
+
+      expect(spawnSync('mount', ['-o', 'remount,size=8m', disk]).status).toBe(0);
+      expect((await runNearfar(args)).code).toBe(0);
+    } finally {
+      spawnSync('umount', [disk]);
+    }
   });
 
   test('a rule that asks for another shape than the model has', async () => {

@@ -99,10 +99,10 @@ describe('the measuring of a variant', () => {
     await worker.close();
   });
 
-  test('pauses for three times the last run while requests come, and comes to its end all the same', async () => {
+  test('pauses for three times the last run while requests wait, and comes to its end all the same', async () => {
     const { clock, engine, link, worker } = await readyWorker();
     engine.isHolding = true;
-    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    for (const requestId of ['running', 'waiting']) link.execute({ requestId, variant: 'copy' }, rows(1, 2));
     link.deliver({ type: 'variant-load', spec: variantSpec({ revision: 2 }) });
     await settled();
     // The second run is the self-test, the third the first that is measured: nothing ran before it to pause for.

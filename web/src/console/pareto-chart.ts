@@ -101,7 +101,7 @@ function chart({ task, deviceClass, axis, points }: ChartView, xScale: Scale, wi
   );
   const dominated = new Set(points.filter((point) => point.dominatedBy !== undefined).map(nameOf));
   const { name, unit, format } = AXES[axis];
-  const root = svg(
+  return svg(
     'svg',
     { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: 'img' },
     svg('title', {}, `Accuracy of the variants of ${task} against the ${name} on ${deviceClass}`),
@@ -128,7 +128,6 @@ function chart({ task, deviceClass, axis, points }: ChartView, xScale: Scale, wi
       ),
     ),
   );
-  return root;
 }
 
 /** Ticks far enough from each other for their numbers. */

@@ -47,7 +47,7 @@ export function profileRow(profile: ProfileItem): HTMLTableRowElement {
   ];
   return element(
     'tr',
-    { class: isStale && 'is-stale-row' },
+    {},
     element('th', { scope: 'row' }, variant, deviceClassText(deviceClass)),
     ...cells.map((cell, index) => element('td', { 'data-head': PROFILE_HEADS[index + 1] }, cell)),
   );

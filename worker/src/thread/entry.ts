@@ -72,8 +72,14 @@ async function open(source: ModelSource): Promise<ThreadModel> {
   }
 }
 
+import { setPriority } from 'node:os';
+const NICE = Number(process.env.NICE ?? 0);
+let now = 0;
+function prio(n: number) { if (now !== n) { setPriority(0, n); now = n; } }
+prio(NICE);
 async function run(name: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult> {
   const model = models.get(name);
+  prio(tensors[0]?.data.buffer instanceof SharedArrayBuffer ? NICE : 0);
   if (model === undefined) throw new Error(`No session "${name}" is loaded in this thread`);
   return await model.run(tensors);
 }

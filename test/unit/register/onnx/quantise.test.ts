@@ -16,7 +16,7 @@ function matrix(rows: number, columns: number) {
     .map((values) => Float32Array.from(values));
 }
 
-const shapes = fc.constantFrom([4, 8], [2, 64], [3, 5], [1, 96], [2, 4, 3, 3]);
+const shapes = fc.constantFrom<readonly number[]>([4, 8], [2, 64], [3, 5], [1, 96], [2, 4, 3, 3]);
 const sized = shapes.chain((shape) => {
   const count = shape.reduce((product, size) => product * size, 1);
   return matrix(count, 1).map((values) => ({ shape, values }));

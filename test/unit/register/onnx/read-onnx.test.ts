@@ -15,13 +15,13 @@ import { float32Tensor, makeTensor, readFloats } from '../../../../register/src/
 import { memoryFiles } from '../../../support/register/memory-files.ts';
 import { onnxModel, type SmallGraph } from '../../../support/tfjs/build-onnx.ts';
 
-const PRODUCT: SmallGraph = {
+const product = (): SmallGraph => ({
   name: 'product',
   inputs: { x: ['N', 4] },
   weights: { w: [4, 3] },
   nodes: [makeNode('MatMul', ['x', 'w'], ['y'])],
   outputs: ['y'],
-};
+});
 
 function fileOf(model: ModelProto): Uint8Array {
   return toBinary(ModelProtoSchema, model);
@@ -33,7 +33,7 @@ async function read(bytes: Uint8Array | string, others: Record<string, Uint8Arra
 
 /** A model whose weights `w` are in another file. */
 function externalModel(entries: Readonly<Record<string, string>>): ModelProto {
-  const model = onnxModel(PRODUCT);
+  const model = onnxModel(product());
   const tensor = model.graph?.initializer[0] as TensorProto;
   tensor.rawData = new Uint8Array();
   tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
@@ -47,16 +47,16 @@ const WEIGHTS = new Uint8Array(Float32Array.from({ length: 16 }, (_, index) => i
 
 describe('reading ONNX', () => {
   test('a model that is written and read is the same, byte for byte', async () => {
-    const { model, hasExternalData } = await read(fileOf(onnxModel(PRODUCT)));
+    const { model, hasExternalData } = await read(fileOf(onnxModel(product())));
     expect(hasExternalData).toBe(false);
-    expect(encodeOnnx(model)).toEqual(fileOf(onnxModel(PRODUCT)));
+    expect(encodeOnnx(model)).toEqual(fileOf(onnxModel(product())));
     expect(encodeOnnx(model)).toEqual(encodeOnnx(model));
   });
 
   test('fields of a later ONNX than this one are kept', async () => {
-    const file = Buffer.concat([fileOf(onnxModel(PRODUCT)), Uint8Array.of(0xfa, 0x3f, 3, 1, 2, 3)]);
+    const file = Buffer.concat([fileOf(onnxModel(product())), Uint8Array.of(0xfa, 0x3f, 3, 1, 2, 3)]);
     const { model } = await read(file);
-    expect(Buffer.from(encodeOnnx(model)).includes(Uint8Array.of(0xfa, 0x3f, 3, 1, 2, 3))).toBe(true);
+    expect(Buffer.from(encodeOnnx(model)).includes(Buffer.of(0xfa, 0x3f, 3, 1, 2, 3))).toBe(true);
   });
 
   test('a file that is cut off anywhere is refused, and the error names it', async () => {
@@ -116,27 +116,53 @@ describe('reading ONNX', () => {
 
 describe('checking ONNX', () => {
   const cases: readonly (readonly [string, (model: ModelProto) => void, string])[] = [
-    ['no opset', (model) => void (model.opsetImport = []), 'expected "opset_import"'],
-    ['no input', (model) => void (model.graph!.input = []), 'expected an input, found none'],
-    ['no output', (model) => void (model.graph!.output = []), 'expected an output, found none'],
+    [
+      'no opset',
+      (model) => {
+        model.opsetImport = [];
+      },
+      'expected "opset_import"',
+    ],
+    [
+      'no input',
+      (model) => {
+        model.graph!.input = [];
+      },
+      'expected an input, found none',
+    ],
+    [
+      'no output',
+      (model) => {
+        model.graph!.output = [];
+      },
+      'expected an output, found none',
+    ],
     [
       'an output that nothing gives',
-      (model) => void (model.graph!.output[0]!.name = 'z'),
+      (model) => {
+        model.graph!.output[0]!.name = 'z';
+      },
       'expected output "z"',
     ],
     [
       'a name that nothing gives',
-      (model) => void (model.graph!.node[0]!.input[1] = 'v'),
+      (model) => {
+        model.graph!.node[0]!.input[1] = 'v';
+      },
       'found "v", which nothing gives',
     ],
     [
       'fewer bytes than the shape needs',
-      (model) => void (model.graph!.initializer[0]!.rawData = new Uint8Array(40)),
+      (model) => {
+        model.graph!.initializer[0]!.rawData = new Uint8Array(40);
+      },
       'initialiser "w": expected 48 bytes for FLOAT [4,3], found 40',
     ],
     [
       'weights that are not numbers',
-      (model) => void (model.graph!.initializer[0] = float32Tensor('w', [4, 3], Array(12).fill(Number.NaN))),
+      (model) => {
+        model.graph!.initializer[0] = float32Tensor('w', [4, 3], Array(12).fill(Number.NaN));
+      },
       'initialiser "w": expected numbers, found NaN in 12 of 12 elements',
     ],
     [
@@ -170,7 +196,7 @@ describe('checking ONNX', () => {
   ];
 
   test.each(cases)('refuses %s', async (_, spoil, message) => {
-    const model = onnxModel(PRODUCT);
+    const model = onnxModel(product());
     spoil(model);
     await expect(read(fileOf(model))).rejects.toMatchObject({
       code: 'MESH_BAD_MODEL',
@@ -180,7 +206,7 @@ describe('checking ONNX', () => {
 
   test('infinities are right as bounds and in masks', async () => {
     const model = onnxModel({
-      ...PRODUCT,
+      ...product(),
       weights: { mask: { shape: [4], values: [0, Number.NEGATIVE_INFINITY, 0, 0] } },
       nodes: [makeNode('Add', ['x', 'mask'], ['y'])],
     });
