@@ -56,10 +56,7 @@ async function register(manifest: string, ...args: string[]): Promise<{ task: Ta
 
 /** Asks the mesh for one variant, by the binary tensor extension. */
 async function ask(task: string, variant: string, tensors: readonly Tensor[]): Promise<readonly Tensor[]> {
-  const encoded = encodeInferRequest(
-    { parameters: { binary_data_output: true, slo_ms: 5_000 } },
-    tensors,
-  );
+  const encoded = encodeInferRequest({ parameters: { binary_data_output: true, slo_ms: 5_000 } }, tensors);
   const response = await fetch(`${mesh.url}/v2/models/${task}/versions/${variant}/infer`, {
     method: 'POST',
     headers: {
