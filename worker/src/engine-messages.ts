@@ -45,6 +45,12 @@ export type EngineCall =
       readonly session: string;
       readonly tensors: readonly (ThreadTensor | SharedTensor)[];
     }
+  | {
+      readonly type: 'measure';
+      readonly session: string;
+      readonly tensors: readonly SharedTensor[];
+      readonly limits: MeasureLimits;
+    }
   | { readonly type: 'unload'; readonly session: string }
   | { readonly type: 'probe'; readonly provider: Provider }
   /** Ends the thread, after the calls before it. */
@@ -63,12 +69,29 @@ export interface RunResult {
   readonly computeMs: number;
 }
 
+/** How often a session is run to be measured. */
+export interface MeasureLimits {
+  /** Runs that do not count, before those that do. */
+  readonly warmUps: number;
+  readonly runs: number;
+  /** Milliseconds of compute after which no further run is begun; there is at least one run of each kind. */
+  readonly withinMs: number;
+}
+
+/** What a measurement gave. */
+export interface MeasuredTimes {
+  /** Milliseconds of each run that counts; at least one. */
+  readonly timesMs: readonly number[];
+  /** Milliseconds of all runs. */
+  readonly spentMs: number;
+}
+
 /** Median time of the probe model on one provider. */
 export interface ProbeResult {
   readonly runMs: number;
 }
 
-export type EngineAnswer = LoadedSession | RunResult | ProbeResult | Record<string, never>;
+export type EngineAnswer = LoadedSession | RunResult | MeasuredTimes | ProbeResult | Record<string, never>;
 
 /** Handed to the thread when it starts. */
 export interface EngineThreadData {

@@ -8,6 +8,8 @@ import type {
   EngineResponse,
   EngineThreadData,
   LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
   ModelSource,
   ProbeResult,
   Provider,
@@ -19,7 +21,7 @@ import type {
 export interface EngineOptions extends EngineThreadData {
   /** A run that takes longer is given up with its thread; default 30 000. */
   readonly runTimeoutMs?: number;
-  /** The same for loading and probing; default 120 000. */
+  /** The same for loading, measuring and probing; default 120 000. */
   readonly loadTimeoutMs?: number;
 }
 
@@ -88,6 +90,15 @@ export class EngineThread implements Engine {
     const transfer = [...buffers].filter((buffer) => buffer instanceof ArrayBuffer);
     const timeoutMs = this.#options.runTimeoutMs ?? 30_000;
     return (await this.#call({ type: 'run', session, tensors }, timeoutMs, transfer)) as RunResult;
+  }
+
+  async measure(
+    session: string,
+    tensors: readonly SharedTensor[],
+    limits: MeasureLimits,
+  ): Promise<MeasuredTimes> {
+    const call = { type: 'measure', session, tensors, limits } as const;
+    return (await this.#call(call, this.#loadTimeoutMs)) as MeasuredTimes;
   }
 
   async unload(session: string): Promise<void> {

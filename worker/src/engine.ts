@@ -1,4 +1,12 @@
-import type { LoadedSession, ModelSource, RunResult, SharedTensor, ThreadTensor } from './engine-messages.ts';
+import type {
+  LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
+  ModelSource,
+  RunResult,
+  SharedTensor,
+  ThreadTensor,
+} from './engine-messages.ts';
 
 /**
  * What runs sessions in one slot, as the rest of the worker sees it. Calls on one session are answered in order, one at a
@@ -15,6 +23,11 @@ export interface Engine {
    * `MESH_EXECUTION_FAILED`.
    */
   run(session: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult>;
+  /**
+   * Runs a loaded session again and again in its thread, so that those who serve are not woken by each run. Rejects with
+   * `MESH_EXECUTION_FAILED`.
+   */
+  measure(session: string, tensors: readonly SharedTensor[], limits: MeasureLimits): Promise<MeasuredTimes>;
   unload(session: string): Promise<void>;
   close(): Promise<void>;
 }

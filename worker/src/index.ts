@@ -10,6 +10,8 @@ export type { ArtifactSource } from './download.ts';
 export type { Engine } from './engine.ts';
 export type {
   LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
   ModelFile,
   ModelSource,
   ProbeResult,

@@ -11,7 +11,7 @@ const MEASURED_RUNS = 20;
 const MEASURE_WITHIN_MS = 1_500;
 /** Once a single run takes longer than this, larger batches are left out. */
 const SLOW_RUN_MS = 500;
-/** While requests wait, a pause before each run lasts this many times the run before it. */
+/** While requests wait, a pause before each batch size lasts this many times the time that the one before took. */
 const PAUSE_FACTOR = 3;
 
 /** The live requests of a worker, to which measuring gives way. */
@@ -33,8 +33,6 @@ export interface MeasureOptions {
   readonly clock: Clock;
   /** Ends the measuring with its reason. */
   readonly signal: AbortSignal;
-  /** Called after each run. */
-  readonly onRun: () => void;
 }
 
 /** Times of one batch size in milliseconds, at least one. */
@@ -44,33 +42,26 @@ export interface MeasuredBatch {
 }
 
 /**
- * Measures a session at the batch sizes of a profile, one run after another, in its own thread beside the slots. By default a
- * worker leaves one core to that. While requests wait because all slots are busy, it pauses before each run for three times
- * as long as the run before took: so it takes a quarter of one core, and about four times the 1.5 s that it takes at most
- * otherwise. It does not pause for requests that merely run: on two cores, a thread that sleeps and wakes was seen to be put
- * on the core of those that serve again and again (their p99 rose by 40 %, against 10 % beside one that goes on and on).
+ * Measures a session at the batch sizes of a profile, one after another, in its own thread beside the slots. By default a
+ * worker leaves one core to that. While requests wait because all slots are busy, it pauses before each size for three
+ * times as long as the one before took: so it takes a quarter of one core, and about four times the 1.5 s that it takes at
+ * most otherwise. It does not pause for requests that merely run: on two cores, a thread that sleeps and wakes was seen to
+ * be put on the core of those that serve again and again, where one that goes on and on is left on the other.
  */
 export async function* measureReplica(options: MeasureOptions): AsyncGenerator<MeasuredBatch> {
-  const { engine, session, spec, example, maxBatch, traffic, clock, signal, onRun } = options;
+  const { engine, session, spec, example, maxBatch, traffic, clock, signal } = options;
   const batches = PROFILED_BATCHES.filter((batch) => batch === 1 || (spec.isBatchable && batch <= maxBatch));
   let spentMs = 0;
-  let lastRunMs = 0;
+  let lastMs = 0;
   for (const [position, batch] of batches.entries()) {
-    const inputs = measuringInputs(spec, batch, example);
-    const mayRun = (runs: number, most: number) =>
-      runs < most && (runs === 0 || spentMs < (MEASURE_WITHIN_MS * (position + 1)) / batches.length);
-    const run = async () => {
-      if (traffic.waiting > 0) await clock.sleep(PAUSE_FACTOR * lastRunMs, signal);
-      signal.throwIfAborted();
-      lastRunMs = (await engine.run(session, inputs)).computeMs;
-      spentMs += lastRunMs;
-      onRun();
-      return lastRunMs;
-    };
-    for (let runs = 0; mayRun(runs, WARM_UP_RUNS); runs++) await run();
-    const timesMs: number[] = [];
-    while (mayRun(timesMs.length, MEASURED_RUNS)) timesMs.push(await run());
-    yield { batch, timesMs };
-    if (Math.max(...timesMs) > SLOW_RUN_MS) return;
+    if (traffic.waiting > 0) await clock.sleep(PAUSE_FACTOR * lastMs, signal);
+    signal.throwIfAborted();
+    const withinMs = (MEASURE_WITHIN_MS * (position + 1)) / batches.length - spentMs;
+    const limits = { warmUps: WARM_UP_RUNS, runs: MEASURED_RUNS, withinMs };
+    const measured = await engine.measure(session, measuringInputs(spec, batch, example), limits);
+    lastMs = measured.spentMs;
+    spentMs += lastMs;
+    yield { batch, timesMs: measured.timesMs };
+    if (Math.max(...measured.timesMs) > SLOW_RUN_MS) return;
   }
 }

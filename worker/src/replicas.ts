@@ -198,9 +198,11 @@ export class ReplicaSet {
       traffic,
       clock,
       signal: this.#endOf(entry),
-      onRun: () => memory?.sample(),
     });
-    for await (const { batch, timesMs } of measured) measurements.addMeasured(spec, batch, timesMs);
+    for await (const { batch, timesMs } of measured) {
+      memory?.sample();
+      measurements.addMeasured(spec, batch, timesMs);
+    }
   }
 
   async #watchForStale(): Promise<void> {

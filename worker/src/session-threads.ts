@@ -1,7 +1,15 @@
 import type { Worker } from 'node:worker_threads';
 import { MeshError } from '@nearfar/protocol';
 import type { Engine } from './engine.ts';
-import type { LoadedSession, ModelSource, RunResult, SharedTensor, ThreadTensor } from './engine-messages.ts';
+import type {
+  LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
+  ModelSource,
+  RunResult,
+  SharedTensor,
+  ThreadTensor,
+} from './engine-messages.ts';
 import { type EngineOptions, EngineThread } from './engine-thread.ts';
 
 /**
@@ -33,11 +41,15 @@ export class SessionThreads implements Engine {
   }
 
   async run(session: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult> {
-    const thread = this.#threads.get(session);
-    if (thread === undefined) {
-      throw new MeshError('MESH_EXECUTION_FAILED', `No session "${session}" is loaded in this engine`);
-    }
-    return await thread.run(session, tensors);
+    return await this.#threadOf(session).run(session, tensors);
+  }
+
+  async measure(
+    session: string,
+    tensors: readonly SharedTensor[],
+    limits: MeasureLimits,
+  ): Promise<MeasuredTimes> {
+    return await this.#threadOf(session).measure(session, tensors, limits);
   }
 
   async unload(session: string): Promise<void> {
@@ -49,5 +61,11 @@ export class SessionThreads implements Engine {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#threads.keys()].map((session) => this.unload(session)));
+  }
+
+  #threadOf(session: string): EngineThread {
+    const thread = this.#threads.get(session);
+    if (thread !== undefined) return thread;
+    throw new MeshError('MESH_EXECUTION_FAILED', `No session "${session}" is loaded in this engine`);
   }
 }

@@ -6,8 +6,8 @@ import { LatencyLink } from '../../support/worker/latency-link.ts';
 import { sourceOf } from '../../support/worker/model-variant.ts';
 
 /** Times alone and beside a load are taken in turns, so that whatever else the machine does falls on both alike. */
-const ROUNDS = 5;
-const ALONE_MS = 2_000;
+const ROUNDS = 7;
+const ALONE_MS = 1_500;
 
 test('the 99th percentile of one variant stays below 1.5 times its own while another one is loaded and measured', async () => {
   const served = await sampleVariant('digits', 'large');
@@ -31,9 +31,12 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
   const [input] = await digitsInputs();
   const { task, variant } = served.spec;
 
-  /** Sends one request after another until `ended` says so, and adds their times. */
-  const drive = async (times: Sketch, ended: () => boolean) => {
+  /** 99th percentile of requests that are sent one after another until `ended` says so. */
+  const p99Ms = async (ended: () => boolean) => {
+    const times = new Sketch();
     while (!ended()) times.add(await link.latencyMs({ task, variant }, input === undefined ? [] : [input]));
+    expect(times.count).toBeGreaterThan(100);
+    return times.quantile(0.99) ?? Number.NaN;
   };
   const passed = (durationMs: number) => {
     const endsAt = performance.now() + durationMs;
@@ -41,25 +44,23 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
   };
 
   await load(served);
-  await drive(new Sketch(), passed(ALONE_MS));
+  await p99Ms(passed(ALONE_MS)); // The first requests are slower than those that follow.
   const alone = new Sketch();
   const beside = new Sketch();
   for (let round = 0; round < ROUNDS; round++) {
-    await drive(alone, passed(ALONE_MS));
+    alone.add(await p99Ms(passed(ALONE_MS)));
     let isLoaded = false;
     const loading = load(loaded).then(() => {
       isLoaded = true;
     });
-    await drive(beside, () => isLoaded);
+    beside.add(await p99Ms(() => isLoaded));
     await loading;
     const { spec } = loaded;
     link.deliver({ type: 'variant-unload', task: spec.task, variant: spec.variant, revision: spec.revision });
   }
   await worker.close();
-  const line = (name: string, times: Sketch) =>
-    `${name} ${[0.5, 0.9, 0.99, 0.999].map((q) => times.quantile(q)?.toFixed(2))} n ${times.count}`;
-  console.log(line('alone', alone), line('beside', beside));
-  expect(beside.count).toBeGreaterThan(1_000);
-  const ratio = (beside.quantile(0.99) ?? Number.NaN) / (alone.quantile(0.99) ?? Number.NaN);
+  // The middle one of the rounds: a burst of somebody else's work in one of them does not decide.
+  const ratio = (beside.quantile(0.5) ?? Number.NaN) / (alone.quantile(0.5) ?? Number.NaN);
+  console.log("ratio", ratio, alone.quantile(.5), beside.quantile(.5));
   expect(ratio).toBeLessThan(1.5);
 });

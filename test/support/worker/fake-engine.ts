@@ -1,6 +1,8 @@
 import type {
   Engine,
   LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
   ModelSource,
   RunResult,
   SharedTensor,
@@ -46,6 +48,21 @@ export class FakeEngine implements Engine {
       const finish = (computeMs = 10) => resolve(result(computeMs));
       this.held.push({ session, tensors, finish, fail: reject });
     });
+  }
+
+  async measure(
+    session: string,
+    tensors: readonly SharedTensor[],
+    { warmUps, runs, withinMs }: MeasureLimits,
+  ): Promise<MeasuredTimes> {
+    const timesMs: number[] = [];
+    let spentMs = 0;
+    for (let index = 0; index < warmUps + runs && (index <= warmUps || spentMs < withinMs); index++) {
+      const { computeMs } = await this.run(session, tensors);
+      spentMs += computeMs;
+      if (index >= warmUps) timesMs.push(computeMs);
+    }
+    return { timesMs, spentMs };
   }
 
   unload(session: string): Promise<void> {

@@ -7,7 +7,7 @@ type Handler = (message: CoordinatorMessage, tensors: readonly Tensor[]) => void
 export class LatencyLink implements WorkerSideLink {
   readonly bufferedBytes = 0;
   readonly #waiting = new Map<string, () => void>();
-  readonly #states = new Map<string, string>();
+  #states: ReadonlyMap<string, string> = new Map();
   #stateChanged = Promise.withResolvers<void>();
   #handler: Handler | undefined;
   #sequence = 0;
@@ -16,7 +16,7 @@ export class LatencyLink implements WorkerSideLink {
     if (message.type === 'execute-refused') throw new Error(`Expected an answer, got ${message.error.error}`);
     if (message.type === 'execute-result') this.#waiting.get(message.requestId)?.();
     if (message.type !== 'load-report') return;
-    for (const { task, variant, state } of message.replicas) this.#states.set(`${task}/${variant}`, state);
+    this.#states = new Map(message.replicas.map(({ task, variant, state }) => [`${task}/${variant}`, state]));
     this.#stateChanged.resolve();
     this.#stateChanged = Promise.withResolvers<void>();
   }
@@ -34,10 +34,9 @@ export class LatencyLink implements WorkerSideLink {
     this.#handler?.(message, tensors);
   }
 
-  /** Resolves when a variant has become ready. */
+  /** Resolves when a variant is ready. */
   async ready(task: string, variant: string): Promise<void> {
     while (this.#states.get(`${task}/${variant}`) !== 'ready') await this.#stateChanged.promise;
-    this.#states.delete(`${task}/${variant}`);
   }
 
   /** Milliseconds of one request from here to the worker and back. */

@@ -11,6 +11,8 @@ import type {
   EngineResponse,
   EngineThreadData,
   LoadedSession,
+  MeasuredTimes,
+  MeasureLimits,
   ModelSource,
   RunResult,
   SharedTensor,
@@ -47,6 +49,8 @@ async function perform(call: EngineCall): Promise<EngineAnswer> {
       return await load(call.session, call.source);
     case 'run':
       return await run(call.session, call.tensors);
+    case 'measure':
+      return await measure(call.session, call.tensors, call.limits);
     case 'unload':
       return await unload(call.session);
     case 'probe':
@@ -72,16 +76,34 @@ async function open(source: ModelSource): Promise<ThreadModel> {
   }
 }
 
-import { setPriority } from 'node:os';
-const NICE = Number(process.env.NICE ?? 0);
-let now = 0;
-function prio(n: number) { if (now !== n) { setPriority(0, n); now = n; } }
-prio(NICE);
 async function run(name: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult> {
+  return await modelOf(name).run(tensors);
+}
+
+async function measure(
+  name: string,
+  tensors: readonly SharedTensor[],
+  { warmUps, runs, withinMs }: MeasureLimits,
+): Promise<MeasuredTimes> {
+  const model = modelOf(name);
+  let spentMs = 0;
+  const timesOf = async (most: number) => {
+    const timesMs: number[] = [];
+    while (timesMs.length < most && (timesMs.length === 0 || spentMs < withinMs)) {
+      const { computeMs } = await model.run(tensors);
+      timesMs.push(computeMs);
+      spentMs += computeMs;
+    }
+    return timesMs;
+  };
+  await timesOf(warmUps);
+  return { timesMs: await timesOf(runs), spentMs };
+}
+
+function modelOf(name: string): ThreadModel {
   const model = models.get(name);
-  prio(tensors[0]?.data.buffer instanceof SharedArrayBuffer ? NICE : 0);
   if (model === undefined) throw new Error(`No session "${name}" is loaded in this thread`);
-  return await model.run(tensors);
+  return model;
 }
 
 async function unload(name: string): Promise<Record<string, never>> {
