@@ -1,6 +1,12 @@
 import { taskInfo } from '@nearfar/coordinator';
 import { hasRegistry, openRegistry } from '@nearfar/coordinator/node';
-import { modelsResponseSchema, paretoResponseSchema, parseOrThrow, type TaskInfo } from '@nearfar/protocol';
+import {
+  MeshError,
+  modelsResponseSchema,
+  paretoResponseSchema,
+  parseOrThrow,
+  type TaskInfo,
+} from '@nearfar/protocol';
 import { callMesh, type MeshAddress } from './mesh-client.ts';
 import type { Pareto } from './variant-table.ts';
 
@@ -19,6 +25,14 @@ export async function readMesh(address: MeshAddress): Promise<Listing> {
     tasks: parseOrThrow(modelsResponseSchema, models, 'MESH_INTERNAL', 'list of models').models,
     pareto: new Map(tasks.map(({ task, lines }) => [task, lines])),
   };
+}
+
+/** The tasks of this name, or all where none is given. @throws MeshError `MESH_UNKNOWN_TASK`. */
+export function tasksNamed(name: string | undefined, tasks: readonly TaskInfo[]): readonly TaskInfo[] {
+  const found = name === undefined ? tasks : tasks.filter(({ task }) => task === name);
+  if (name === undefined || found.length > 0) return found;
+  const known = tasks.map(({ task }) => task).join(', ') || 'none';
+  throw new MeshError('MESH_UNKNOWN_TASK', `There is no task "${name}"; known: ${known}`);
 }
 
 /** What a state folder holds; no mesh measures anything there. */

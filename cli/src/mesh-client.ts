@@ -49,10 +49,8 @@ export async function fetchMesh(address: MeshAddress, path: string, call: MeshCa
   }
   if (response.ok || allow.includes(response.status)) return response;
   if (response.status === 401 && token === undefined) await readSecret(address.state);
-  const error = safeParse(
-    errorBodySchema,
-    parseJson(await textOf(response, address.url), response, address.url),
-  );
+  const text = await textOf(response, address.url);
+  const error = safeParse(errorBodySchema, parseJson(text, response, address.url));
   throw error.success
     ? MeshError.fromBody(error.output)
     : new MeshError('MESH_INTERNAL', `The mesh answered ${response.status} without an error body`);
@@ -67,7 +65,10 @@ async function textOf(response: Response, url: string): Promise<string> {
 }
 
 function unreachable(url: string, cause: unknown): MeshError {
-  const message = `No mesh answers at ${url}; start one with "nearfar up" or name it with --url`;
+  const message =
+    (cause as Error | null)?.name === 'TimeoutError'
+      ? `The mesh at ${url} did not answer in time`
+      : `No mesh answers at ${url}; start one with "nearfar up" or name it with --url`;
   return new MeshError('MESH_NETWORK', message, { cause });
 }
 

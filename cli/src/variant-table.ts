@@ -59,12 +59,16 @@ export function sizeBytes({ artifacts }: Pick<Variant, 'artifacts'>): number {
   return artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0);
 }
 
-function describeAccuracy({ value, source, sampleSize, interval }: Accuracy): string {
+function describeAccuracy({ value, source, sampleSize, metric, interval }: Accuracy): string {
   if (source === 'measured' && interval !== undefined) {
-    return `${percent(value)} (measured on ${sampleSize}, ${percent(interval.low)} to ${percent(interval.high)})`;
+    const what = metric === undefined || metric === 'top-1' ? 'measured' : `${metric}, measured`;
+    return `${percent(value)} (${what} on ${sampleSize}, ${percent(interval.low)} to ${percent(interval.high)})`;
   }
-  if (source === 'agreement') return `≥ ${percent(value)} (declared, less disagreement)`;
-  return value === 0 ? 'not declared' : `${percent(value)} (${source})`;
+  // Nothing declared, less something, is not "at least 0 %".
+  if (value === 0) return 'not declared';
+  return source === 'agreement'
+    ? `≥ ${percent(value)} (declared, less disagreement)`
+    : `${percent(value)} (${source})`;
 }
 
 function describeLoss({ accuracy, cascade }: Variant): string {

@@ -51,8 +51,9 @@ export interface Coordinator {
   readonly app: Hono<AppEnvironment>;
   /**
    * Registers a revision of a task. The first one serves at once; one of the same source with equal variants as the active
-   * or the next one changes nothing; any other is loaded by the workers and takes over as `rollout` says (default: all at
-   * once, as soon as it is warm). Its number, and those of variants with new files, are raised where they were given before.
+   * one changes nothing; as the next one, only its `rollout` where one is given. Any other is loaded by the workers and takes
+   * over as `rollout` says (default: all at once, as soon as it is warm). Its number, and those of variants with new files,
+   * are raised where they were given before.
    *
    * @returns what the mesh holds of the task now.
    */
@@ -112,7 +113,7 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
   const usage = new Usage((task) => rollouts.drained(task));
   const registrations = new Registrations(() => collector.collect());
   const collector = new Collector({
-    records: () => catalog.records(),
+    kept: () => rollouts.kept(),
     artifacts: options.artifacts,
     profiles: options.profiles,
     books: [book, pageBook],
@@ -163,7 +164,8 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     closing.abort(new MeshError('MESH_DRAINING', 'The mesh is shutting down'));
     context.fleet.close();
     await options.pictures.close();
-    await Promise.all(running);
+    // What ends may begin something: a registration, the deletion of files that it kept.
+    while (running.size > 0) await Promise.all(running);
     await options.accounts.close();
     await Promise.all([options.registry.close(), options.profiles.close(), options.artifacts.close()]);
   };

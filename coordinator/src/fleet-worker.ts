@@ -122,21 +122,26 @@ export class FleetWorker {
     return this.#replicas.get(keyOf(spec));
   }
 
-  /** Brings the worker to hold exactly those of `specs` that it can run, where need be in two revisions. */
+  /**
+   * Brings the worker to hold exactly those of `specs` that it can run, where need be in two revisions. One that failed is
+   * tried again when it was registered anew: its self-test may be another.
+   */
   assign(specs: readonly VariantSpec[]): void {
     const wanted = new Map(specs.filter((spec) => this.canRun(spec)).map((spec) => [keyOf(spec), spec]));
     for (const [key, spec] of this.#assigned) {
       if (wanted.has(key)) continue;
-      const { task, variant, revision } = spec;
-      this.#link.send({ type: 'variant-unload', task, variant, revision });
+      this.#unload(spec);
       this.#assigned.delete(key);
       // What it said of it no longer holds, and is not to be believed when it comes again.
       this.#replicas.delete(key);
     }
     for (const [key, spec] of wanted) {
-      if (this.#assigned.has(key)) continue;
+      const known = this.#assigned.get(key);
+      const isFailed = this.#replicas.get(key)?.state === 'failed';
+      if (known !== undefined && (known === spec || !isFailed)) continue;
       this.#link.send({ type: 'variant-load', spec });
       this.#assigned.set(key, spec);
+      this.#replicas.delete(key);
     }
   }
 
@@ -200,7 +205,12 @@ export class FleetWorker {
       case 'load-report':
         this.#reported(message.load);
         this.#replicas.clear();
-        for (const replica of message.replicas) this.#replicas.set(keyOf(replica), replica);
+        for (const replica of message.replicas) {
+          const key = keyOf(replica);
+          if (this.#assigned.has(key)) this.#replicas.set(key, replica);
+          // It came back with what was given up while its link was lost, or has not heard of that yet.
+          else this.#unload(replica);
+        }
         break;
       case 'execute-result':
         this.#reported(message.load);
@@ -229,6 +239,10 @@ export class FleetWorker {
   close(code: number = CLOSE_CODES.lost, reason = 'lost'): void {
     this.lose(reason);
     this.#link.close(code, reason);
+  }
+
+  #unload({ task, variant, revision }: Pick<Replica, 'task' | 'variant' | 'revision'>): void {
+    this.#link.send({ type: 'variant-unload', task, variant, revision });
   }
 
   #reported(load: Load): void {

@@ -23,6 +23,8 @@ interface Answer {
 /** An answered request: its outputs, what gave them and how it went. */
 export interface Served extends Answer {
   readonly decisionId: string;
+  /** The task's revision that answered. */
+  readonly revision: number;
   readonly outcome: OutcomeRecord;
   /** The whole decision, where the caller asked to explain. */
   readonly explanation: DecisionRecord | undefined;
@@ -35,11 +37,11 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
     const outcome = accountExecuted(context, admitted, answer.executions);
     context.usage.answered(admitted.task.task, context.options.clock.now());
     shadow(context, admitted, answer);
-    const { decisionId, spec, subject } = admitted;
+    const { decisionId, task, spec, subject } = admitted;
     const explanation = spec.explain
       ? context.decisions.get(decisionId, { role: 'client', subject })
       : undefined;
-    return { ...answer, decisionId, outcome, explanation };
+    return { ...answer, decisionId, revision: task.revision, outcome, explanation };
   } catch (error) {
     accountFailed(context, admitted, error);
     throw error;
@@ -70,6 +72,7 @@ export function responseParameters(served: Served): Record<string, string | numb
   return {
     tier: worker.hello.tier,
     variant: variant.variant,
+    revision: served.revision,
     ...(stage !== undefined && { cascade_stage: stage }),
     worker: worker.id,
     accuracy: variant.accuracy.value,

@@ -31,16 +31,20 @@ const FOOTPRINT = [
 /** Load time in parts, memory and bytes of a variant on a device class; what nobody reported is undefined. */
 export type Footprint = { readonly [Part in (typeof FOOTPRINT)[number]]: number | undefined };
 
-/** One line of `GET /v1/profiles`. */
-export interface ProfileView extends ProfileKey, Footprint {
-  readonly batch: number;
+/** What the batches of one size took, over all that was reported of them. */
+export interface MeasuredTimes {
   /** Batches that were measured. */
   readonly samples: number;
-  readonly reporters: number;
   readonly p50Ms: number;
   readonly p90Ms: number;
   readonly p99Ms: number;
   readonly meanMs: number;
+}
+
+/** One line of `GET /v1/profiles`. */
+export interface ProfileView extends ProfileKey, Footprint, MeasuredTimes {
+  readonly batch: number;
+  readonly reporters: number;
   /** Milliseconds since the newest report. */
   readonly ageMs: number;
   /** Whether that is longer than `STALE_AFTER_MS`: then it is to be measured again. */
@@ -68,7 +72,13 @@ export const MAX_PROFILES = 4_096;
 
 interface BatchProfile {
   readonly reports: Map<string, StoredReport>;
-  service: ServiceTime | undefined;
+  /** What follows from the reports; found when somebody asks, since merging many of them takes a millisecond. */
+  summary: Summary | undefined;
+}
+
+interface Summary {
+  readonly service: ServiceTime;
+  readonly times: MeasuredTimes;
 }
 
 /**
@@ -100,7 +110,7 @@ export class ProfileBook {
       const [oldest] = this.#profiles.keys();
       if (oldest !== undefined) this.#profiles.delete(oldest);
     }
-    const profile = getOrCreate(batches, report.batch, () => ({ reports: new Map(), service: undefined }));
+    const profile = getOrCreate(batches, report.batch, () => ({ reports: new Map(), summary: undefined }));
     const known = profile.reports.get(reporter);
     const isOlder =
       known !== undefined &&
@@ -114,7 +124,7 @@ export class ProfileBook {
       const [oldest] = profile.reports.keys();
       if (oldest !== undefined) profile.reports.delete(oldest);
     }
-    profile.service = undefined;
+    profile.summary = undefined;
     this.#version += 1;
     return true;
   }
@@ -127,7 +137,7 @@ export class ProfileBook {
     const batches = this.#profiles.get(keyOf(key));
     if (batches === undefined) return undefined;
     const exact = batches.get(batch);
-    if (exact !== undefined) return serviceOf(exact);
+    if (exact !== undefined) return summaryOf(exact).service;
 
     const sizes = [...batches.keys()].sort((a, b) => a - b);
     const below = sizes.findLast((size) => size < batch);
@@ -142,6 +152,12 @@ export class ProfileBook {
     const nearest = below ?? above;
     if (nearest === undefined) return undefined;
     return scale(this.#at(batches, nearest), Math.max(1, batch / nearest));
+  }
+
+  /** What batches of this size took, or undefined when none was measured. */
+  measured(key: ProfileKey, batch: number): MeasuredTimes | undefined {
+    const profile = this.#profiles.get(keyOf(key))?.get(batch);
+    return profile === undefined ? undefined : summaryOf(profile).times;
   }
 
   /** Load time, memory and bytes of a variant on a device class: of each part what was reported last. */
@@ -166,12 +182,13 @@ export class ProfileBook {
     const lines: ProfileView[] = [];
     for (const [name, batches] of this.#profiles) {
       if (ofTask !== undefined && !name.startsWith(`${ofTask}/`)) continue;
+      let footprint: Footprint | undefined;
       for (const profile of batches.values()) {
         const stored = [...profile.reports.values()];
         const [first] = stored;
         if (first === undefined) continue;
-        const sketch = mergedSketch(stored);
         const { task, variant, revision, deviceClass, batch } = first.report;
+        footprint ??= this.footprint(first.report);
         const newest = Math.max(...stored.map((entry) => entry.receivedAt));
         lines.push({
           task,
@@ -179,13 +196,9 @@ export class ProfileBook {
           revision,
           deviceClass,
           batch,
-          samples: sketch.count,
           reporters: stored.length,
-          p50Ms: sketch.quantile(0.5) ?? 0,
-          p90Ms: sketch.quantile(0.9) ?? 0,
-          p99Ms: sketch.quantile(0.99) ?? 0,
-          meanMs: sketch.moments()?.meanMs ?? 0,
-          ...this.footprint(first.report),
+          ...summaryOf(profile).times,
+          ...footprint,
           ageMs: Math.max(0, now - newest),
           isStale: now - newest > STALE_AFTER_MS,
         });
@@ -211,7 +224,7 @@ export class ProfileBook {
   #at(batches: Map<number, BatchProfile>, size: number): ServiceTime {
     const profile = batches.get(size);
     if (profile === undefined) throw new RangeError(`Expected batch size ${size} to be profiled`);
-    return serviceOf(profile);
+    return summaryOf(profile).service;
   }
 }
 
@@ -243,14 +256,24 @@ export function blend(own: ServiceTime, known: ServiceTime | undefined): Service
   return { compute: { meanMs, varianceMs2 }, samples };
 }
 
-function serviceOf(profile: BatchProfile): ServiceTime {
-  profile.service ??= summarise(mergedSketch([...profile.reports.values()]));
-  return profile.service;
+function summaryOf(profile: BatchProfile): Summary {
+  profile.summary ??= summarise(mergedSketch([...profile.reports.values()]));
+  return profile.summary;
 }
 
-function summarise(sketch: Sketch): ServiceTime {
+function summarise(sketch: Sketch): Summary {
   const moments = sketch.moments() ?? { meanMs: 0, varianceMs2: 0 };
-  return { compute: widen(moments, sketch.count), samples: sketch.count };
+  const { count: samples } = sketch;
+  return {
+    service: { compute: widen(moments, samples), samples },
+    times: {
+      samples,
+      p50Ms: sketch.quantile(0.5) ?? 0,
+      p90Ms: sketch.quantile(0.9) ?? 0,
+      p99Ms: sketch.quantile(0.99) ?? 0,
+      meanMs: moments.meanMs,
+    },
+  };
 }
 
 function mergedSketch(stored: readonly StoredReport[]): Sketch {

@@ -6,11 +6,12 @@ import {
   MeshError,
   type Tensor,
 } from '@nearfar/protocol';
+import { identityOf } from './data/input-rows.ts';
+import { readDataFile } from './data/read-data-file.ts';
 import { readWav } from './data/wav.ts';
-import { stepKey } from './journal.ts';
 import type { RunningParts } from './registration-parts.ts';
 import type { Rows } from './rows.ts';
-import type { Trying } from './trial.ts';
+import { identityOfTrying, loadCandidate, type Trying } from './trial.ts';
 
 /**
  * Frames of sounds as the inputs of a model that is run frame by frame. The states come from a run of `base` through each
@@ -23,20 +24,13 @@ export async function openAudioRows(
   { files, runner, artifacts, signal }: RunningParts,
   count: number,
 ): Promise<Rows> {
-  const { candidate, inputs, outputs } = base;
-  const contents = [];
-  for (const { path, sha256 } of candidate.artifacts)
-    contents.push({ path, bytes: await artifacts.read(sha256) });
-  const { variant, format } = candidate;
-  const loaded = await runner.load({ variant, format, files: contents, inputs, outputs });
+  const contents: Uint8Array[] = [];
+  for (const path of samples) contents.push(await readDataFile(files, path));
+  const sounds = contents.map((content, index) => valuesOf(content, samples[index] ?? '', rule));
   const rows: (readonly Tensor[])[] = [];
+  const loaded = await loadCandidate(base, { runner, read: (sha256) => artifacts.read(sha256) });
   try {
-    for (const path of samples) {
-      const { rate, values } = readWav(await files.read(path), path);
-      if (rate !== rule.sampleRate) {
-        const message = `Expected "${path}" to have ${rule.sampleRate} samples a second, found ${rate}; convert it first`;
-        throw new MeshError('MESH_BAD_MANIFEST', message);
-      }
+    for (const values of sounds) {
       let states = new Map<string, Tensor>();
       for (
         let start = 0;
@@ -44,30 +38,42 @@ export async function openAudioRows(
         start += rule.samples
       ) {
         signal.throwIfAborted();
-        const row = inputs.map((input) => inputOf(input, rule, frameAt(values, start, rule), states));
+        const frame = frameAt(values, start, rule);
+        const row = base.inputs.map((input) => inputOf(input, rule, frame, states));
         rows.push(row);
-        const found = await loaded.run(0, row);
-        states = new Map(
-          rule.state.flatMap(({ input, output }) => {
-            const tensor = found.find(({ name }) => name === output);
-            return tensor === undefined
-              ? []
-              : [[input, { ...tensor, name: input, data: tensor.data.slice() }]];
-          }),
-        );
+        states = statesOf(await loaded.run(0, row), rule);
       }
     }
   } finally {
     await loaded.close();
   }
   if (rows.length === 0)
-    throw new MeshError('MESH_BAD_MANIFEST', `Expected a sound of at least ${rule.samples} samples`);
+    throw new MeshError('MESH_BAD_EVAL_DATA', `Expected a sound of at least ${rule.samples} samples`);
   return {
     count: rows.length,
-    identity: stepKey('audio', JSON.stringify(rule), candidate.artifacts[0]?.sha256, ...samples),
+    identity: identityOf(['audio', rule, identityOfTrying(base), count], contents),
     source: 'samples',
     inputs: (index) => rows[index] ?? [],
   };
+}
+
+function valuesOf(content: Uint8Array, path: string, { sampleRate }: AudioPreprocess): Float32Array {
+  const { rate, values } = readWav(content, path);
+  if (rate === sampleRate) return values;
+  throw new MeshError(
+    'MESH_BAD_EVAL_DATA',
+    `Expected "${path}" to have ${sampleRate} samples a second, found ${rate}; convert it first`,
+  );
+}
+
+/** The outputs of a run that are inputs of the next. */
+function statesOf(outputs: readonly Tensor[], { state }: AudioPreprocess): Map<string, Tensor> {
+  const states = new Map<string, Tensor>();
+  for (const { input, output } of state) {
+    const tensor = outputs.find(({ name }) => name === output);
+    if (tensor !== undefined) states.set(input, { ...tensor, name: input, data: tensor.data.slice() });
+  }
+  return states;
 }
 
 /** The new samples with the context before them; zeros before the start. */
@@ -90,17 +96,28 @@ function inputOf(
   const sized = shape.map((dimension) => (dimension === -1 ? 1 : dimension));
   const data = new Uint8Array(elementCount(sized) * DATATYPE_BYTES[datatype]);
   const constant = rule.constants[name];
-  if (constant !== undefined) fill(data, datatype, constant);
+  if (constant !== undefined) fill(data, datatype, constant, name);
   return { name, datatype, shape: sized, data };
 }
 
-function fill(data: Uint8Array<ArrayBuffer>, datatype: Tensor['datatype'], value: number): void {
+function fill(
+  data: Uint8Array<ArrayBuffer>,
+  datatype: Tensor['datatype'],
+  value: number,
+  name: string,
+): void {
+  if (datatype !== 'FP32' && !Number.isSafeInteger(value)) {
+    throw new MeshError(
+      'MESH_BAD_MANIFEST',
+      `"preprocess.constants.${name}": expected a whole number, since the input is ${datatype}, found ${value}`,
+    );
+  }
   if (datatype === 'INT64') new BigInt64Array(data.buffer).fill(BigInt(value));
   else if (datatype === 'INT32') new Int32Array(data.buffer).fill(value);
   else if (datatype === 'FP32') new Float32Array(data.buffer).fill(value);
   else
     throw new MeshError(
       'MESH_BAD_MANIFEST',
-      `Expected a constant input of FP32, INT32 or INT64, got ${datatype}`,
+      `"preprocess.constants.${name}": expected an input of FP32, INT32 or INT64, the model has ${datatype}`,
     );
 }

@@ -117,7 +117,13 @@ async function make(
   const key = stepKey('make', GENERATORS_VERSION, base, maker.precision, maker.format, entry);
   const kept = (await journal.find(key)) as Made<readonly Artifact[]> | undefined;
   if (kept !== undefined && (kept.kind === 'left-out' || (await areKept(kept.value, artifacts)))) return kept;
-  const made = maker.make(graph, entry);
+  let made: Made<readonly VariantFile[]>;
+  try {
+    made = maker.make(graph, entry);
+  } catch (error) {
+    // What trips a generator up is no reason to refuse the model itself. Not kept: a later version may do better.
+    return { kind: 'left-out', reason: `it cannot be made: ${(error as Error).message}` };
+  }
   const result: Made<readonly Artifact[]> =
     made.kind === 'made' ? { kind: 'made', value: await keepFiles(made.value, artifacts) } : made;
   await journal.keep(key, result);

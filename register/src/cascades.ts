@@ -1,6 +1,7 @@
 import { calibrateCascade, cascadeId, measureCascade, splitHalves } from '@nearfar/core';
 import type { EvalRule, VariantSpec } from '@nearfar/protocol';
 import type { Accepted } from './trial.ts';
+import type { VariantFacts } from './variant-facts.ts';
 
 /**
  * Accuracy that a cascade may lose against its large stage, on the half that its threshold is chosen on; on inputs that it was
@@ -15,12 +16,10 @@ const MAX_ESCALATION = 0.6;
  * the labelled data, accuracy and escalation are measured on the other. The stages are the models' fp32 ONNX variants, or
  * tfjs where there is no ONNX.
  */
-export function makeCascades(
-  accepted: readonly Accepted[],
-  metric: EvalRule['metric'],
-): Omit<VariantSpec, 'task' | 'revision'>[] {
+export function makeCascades(accepted: readonly Accepted[], metric: EvalRule['metric']): VariantFacts[] {
   const stages = accepted
     .filter(({ candidate, trial }) => candidate.origin === 'supplied' && trial.answers !== undefined)
+    .sort((a, b) => rankOf(a) - rankOf(b))
     .filter(
       ({ candidate }, index, all) =>
         all.findIndex((other) => other.candidate.model === candidate.model) === index,
@@ -31,11 +30,7 @@ export function makeCascades(
   );
 }
 
-function cascadeOf(
-  small: Accepted,
-  large: Accepted,
-  metric: EvalRule['metric'],
-): Omit<VariantSpec, 'task' | 'revision'> | undefined {
+function cascadeOf(small: Accepted, large: Accepted, metric: EvalRule['metric']): VariantFacts | undefined {
   const [first, second] = [small.trial.answers, large.trial.answers];
   if (first === undefined || second === undefined) return undefined;
   const samples = Array.from(first.confidence, (confidence, index) => ({
@@ -48,7 +43,9 @@ function cascadeOf(
   if (calibrated.kind === 'none') return undefined;
   const { threshold } = calibrated;
   const { accuracy, escalation, drop } = measureCascade(measurement, threshold);
-  if (escalation.value > MAX_ESCALATION || accuracy.value <= small.accuracy.value) return undefined;
+  // On the same half: over all the data the small stage may be more, or less, accurate.
+  const smallShare = measurement.filter(({ isSmallRight }) => isSmallRight).length / measurement.length;
+  if (escalation.value > MAX_ESCALATION || accuracy.value <= smallShare) return undefined;
   const names = { small: small.candidate.model, large: large.candidate.model, threshold };
   return {
     variant: cascadeId(names),
@@ -71,6 +68,11 @@ function cascadeOf(
     tolerance: 1e-3,
     isBatchable: false,
   };
+}
+
+/** Lower for what stands for its model: fp32 before other precisions, ONNX before tfjs. */
+function rankOf({ candidate: { format, precision } }: Accepted): number {
+  return (precision === 'fp32' ? 0 : 2) + (format === 'onnx' ? 0 : 1);
 }
 
 function sizeOf({ candidate }: Accepted): number {

@@ -6,8 +6,12 @@ import type { VariantRunner } from './variant-runner.ts';
 const SESSION = 'tried';
 /** More lanes than this would each hold a copy of the model and gain little. */
 const MAX_LANES = 8;
+/** Bytes of model files in all lanes together; a runtime needs about as much again for what it makes of them. */
+const MAX_LOADED_BYTES = 1024 * 1024 * 1024;
+/** A run of a whole batch, on one core and below the priority of what serves, may take this long. */
+const RUN_WITHIN_MS = 5 * 60_000;
 
-/** Runs variants in engine threads, a lane for each core. */
+/** Runs variants in engine threads: a lane for each core or, of large models, fewer lanes on several cores each. */
 export function createEngineRunner(): VariantRunner {
   return {
     load: async ({ format, files, inputs, outputs }) => {
@@ -17,11 +21,17 @@ export function createEngineRunner(): VariantRunner {
         inputs,
         outputs,
       };
-      const lanes = Math.min(MAX_LANES, availableParallelism());
-      const threads = Array.from(
-        { length: lanes },
-        () => new EngineThread({ provider: 'cpu', threadsPerSession: 1 }),
+      const cores = availableParallelism();
+      const lanes = lanesOf(
+        files.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
+        cores,
       );
+      const options = {
+        provider: 'cpu',
+        threadsPerSession: Math.floor(cores / lanes),
+        runTimeoutMs: RUN_WITHIN_MS,
+      } as const;
+      const threads = Array.from({ length: lanes }, () => new EngineThread(options));
       const close = async () => {
         await Promise.all(threads.map((thread) => thread.close()));
       };
@@ -43,6 +53,12 @@ export function createEngineRunner(): VariantRunner {
       };
     },
   };
+}
+
+/** Copies of a model of so many bytes that run beside each other, at least one. */
+export function lanesOf(modelBytes: number, cores: number): number {
+  const most = Math.floor(MAX_LOADED_BYTES / Math.max(1, modelBytes));
+  return Math.max(1, Math.min(MAX_LANES, cores, most));
 }
 
 /** A tensor that may be handed over to a thread: rows are asked for again, and often are views of something larger. */

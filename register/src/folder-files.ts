@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { LIMITS, MeshError } from '@nearfar/protocol';
 import type { SourceFiles } from './source-files.ts';
@@ -9,11 +9,13 @@ import type { SourceFiles } from './source-files.ts';
  */
 export function folderFiles(folders: readonly string[]): SourceFiles {
   const roots = folders.map((folder) => resolve(folder));
+  const isInside = (place: string, root: string) =>
+    place === root || place.startsWith(root.endsWith(sep) ? root : root + sep);
 
   const placesOf = (path: string) =>
     roots.map((root) => {
       const place = resolve(root, path);
-      if (place === root || place.startsWith(root + sep)) return place;
+      if (isInside(place, root)) return place;
       throw new MeshError(
         'MESH_BAD_MANIFEST',
         `Expected "${path}" to lie in the manifest's folder, found a path that leaves it; copy the file there or name its folder with --files`,
@@ -57,14 +59,39 @@ export function folderFiles(folders: readonly string[]): SourceFiles {
 
     list: async (folder) => {
       for (const place of placesOf(folder)) {
-        const entries = await readdir(place, { recursive: true, withFileTypes: true }).catch(() => undefined);
-        if (entries === undefined) continue;
-        return entries
-          .filter((entry) => entry.isFile())
-          .map((entry) => join(folder, entry.parentPath.slice(place.length), entry.name).split(sep).join('/'))
-          .sort();
+        const names = await filesBelow(place, new Set());
+        if (names.length > 0) return names.map((name) => join(folder, name).split(sep).join('/')).sort();
       }
       return [];
     },
   };
+}
+
+/** Files below a folder, relative to it. Links are followed, but into no folder that is open already. */
+async function filesBelow(folder: string, open: ReadonlySet<string>): Promise<string[]> {
+  const real = await whereThere(() => realpath(folder));
+  if (real === undefined || open.has(real)) return [];
+  const names: string[] = [];
+  for (const entry of (await whereThere(() => readdir(real, { withFileTypes: true }))) ?? []) {
+    const place = join(real, entry.name);
+    const kind = entry.isSymbolicLink() ? await whereThere(() => stat(place)) : entry;
+    // A link to nowhere is listed, so that whoever reads it is told.
+    if (kind === undefined || kind.isFile()) names.push(entry.name);
+    else if (kind.isDirectory()) {
+      const below = await filesBelow(place, new Set([...open, real]));
+      names.push(...below.map((name) => join(entry.name, name)));
+    }
+  }
+  return names;
+}
+
+/** What `look` finds; undefined when there is nothing. A folder that may not be read is an error: data would be missing. */
+async function whereThere<Found>(look: () => Promise<Found>): Promise<Found | undefined> {
+  try {
+    return await look();
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw new MeshError('MESH_BAD_MANIFEST', `Cannot list a folder of data: ${message}`, { cause });
+  }
 }

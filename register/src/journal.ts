@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '@nearfar/protocol';
 
@@ -21,13 +21,24 @@ export function stepKey(step: string, ...inputs: readonly (string | number | boo
     .digest('hex');
 }
 
-/** A journal as one small JSON file a step. */
-export function openJournal(folder: string): Journal {
+/** A result that nobody asked for in so long is forgotten: models and data change, and each change leaves results behind. */
+const KEPT_FOR_MS = 30 * 24 * 3_600_000;
+/** A draft this old is what a killed process left. */
+const DRAFT_FOR_MS = 3_600_000;
+
+/** A journal as one small JSON file a step. `now` is the wall time in milliseconds, by which old results are forgotten. */
+export function openJournal(folder: string, now: number = Date.now()): Journal {
   const pathOf = (key: string) => join(folder, `${key}.json`);
+  // What cannot be swept, or is swept by another process just now, is left to the next opening.
+  const swept = sweep(folder, now).catch(() => undefined);
   return {
     find: async (key) => {
+      await swept;
       try {
-        return JSON.parse(await readFile(pathOf(key), 'utf8'));
+        const result = JSON.parse(await readFile(pathOf(key), 'utf8'));
+        // It is in use, and so is not forgotten soon. Where the folder may only be read, nothing is forgotten either.
+        await utimes(pathOf(key), now / 1_000, now / 1_000).catch(() => undefined);
+        return result;
       } catch {
         return undefined; // Never kept, or not readable: the step is done again.
       }
@@ -44,6 +55,14 @@ export function openJournal(folder: string): Journal {
       }
     },
   };
+}
+
+async function sweep(folder: string, now: number): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const age = now - (await stat(path)).mtimeMs;
+    if (age > (name.endsWith('.json') ? KEPT_FOR_MS : DRAFT_FOR_MS)) await rm(path, { force: true });
+  }
 }
 
 /** What a failed write means to whoever registers. */

@@ -1,7 +1,7 @@
 import { pairedDifference, wilsonInterval } from '@nearfar/core';
 import type { Accuracy, Agreement, EvalRule, VariantSpec } from '@nearfar/protocol';
 import type { Candidate } from './candidate.ts';
-import type { Trial } from './trial.ts';
+import type { Ran } from './trial.ts';
 
 /** Largest relative error against the base (‖difference‖ / ‖base‖ of an output) that a variant of a precision may have. */
 export const LARGEST_ERROR: Readonly<Record<VariantSpec['precision'], number>> = {
@@ -16,8 +16,6 @@ export const LARGEST_ERROR: Readonly<Record<VariantSpec['precision'], number>> =
 export type Verdict =
   | { readonly kind: 'accepted'; readonly accuracy: Accuracy }
   | { readonly kind: 'rejected'; readonly reason: string };
-
-type Ran = Extract<Trial, { kind: 'ran' }>;
 
 /** What a verdict rests on besides the trials. */
 export interface Bar {

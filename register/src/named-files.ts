@@ -1,4 +1,4 @@
-import type { CheckedManifest } from './read-manifest.ts';
+import { evalFiles } from './eval-files.ts';
 import { readManifest } from './read-manifest.ts';
 import { readModels } from './read-models.ts';
 import type { SourceFiles } from './source-files.ts';
@@ -20,20 +20,7 @@ export async function namedFiles(json: unknown, files: SourceFiles): Promise<rea
   const manifest = await readManifest(json, recording);
   await readModels(manifest, recording);
   for (const path of [manifest.golden, ...(manifest.samples ?? [])]) if (path !== undefined) paths.add(path);
-  for (const path of await evalFiles(manifest, files)) paths.add(path);
+  // Data that are missing are no obstacle.
+  if (manifest.eval !== undefined) for (const path of await evalFiles(manifest.eval, files)) paths.add(path);
   return [...paths].sort();
-}
-
-/** The eval files that are there; data that are missing are no obstacle. */
-async function evalFiles({ eval: rule }: CheckedManifest, files: SourceFiles): Promise<string[]> {
-  if (rule === undefined) return [];
-  const { format, directory, file, images, labels } = rule;
-  if (format === 'folder') return directory === undefined ? [] : [...(await files.list(directory))];
-  const found: string[] = [];
-  for (const path of format === 'npz' ? [file] : [images, labels]) {
-    if (path === undefined) continue;
-    const whole = directory === undefined ? path : `${directory}/${path}`;
-    if ((await files.sizeOf(whole)) !== undefined) found.push(whole);
-  }
-  return found;
 }

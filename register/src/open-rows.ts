@@ -1,9 +1,10 @@
-import type { EvalRule, Tensor } from '@nearfar/protocol';
+import type { Tensor } from '@nearfar/protocol';
 import { openAudioRows } from './audio-rows.ts';
 import { openEvalData } from './data/labelled-data.ts';
 import { noiseInputs, openSampleInputs } from './data/sample-inputs.ts';
+import { evalFiles } from './eval-files.ts';
 import type { CheckedManifest } from './read-manifest.ts';
-import type { RegistrationParts, RunningParts } from './registration-parts.ts';
+import type { RunningParts } from './registration-parts.ts';
 import type { LabelledRows, Rows } from './rows.ts';
 import type { Trying } from './trial.ts';
 
@@ -27,14 +28,15 @@ export async function openRows(
   const { eval: rule, samples = [], preprocess, labels } = manifest;
   const { inputs } = base;
   if (rule !== undefined) {
-    if (await isThere(rule, parts)) {
+    // Data that are there in part are an error of their own.
+    if ((await evalFiles(rule, files)).length > 0) {
       const data = await openEvalData(files, rule, { labels, preprocess, inputs });
       const { metric, tolerance } = rule;
       const rows = remembered({ ...data, source: 'eval' });
       const labelled: LabelledRows = { ...rows, metric, tolerance, label: (index) => data.label(index) };
       return { rows, labelled };
     }
-    const place = rule.directory ?? rule.file ?? '';
+    const place = rule.directory ?? rule.file ?? rule.images ?? '';
     const message = `The eval data ("${place}") are not here, so accuracy stays as declared; name their folder with --data to have it measured`;
     emit({ type: 'note', message });
   }
@@ -70,19 +72,4 @@ function remembered(rows: Rows): Rows {
       return row;
     },
   };
-}
-
-/** Whether any of the files that an eval rule speaks of exists; one that is there in part is an error of its own. */
-async function isThere(
-  { directory, file, images, labels, format }: EvalRule,
-  { files }: RegistrationParts,
-): Promise<boolean> {
-  if (format === 'folder') return directory !== undefined && (await files.list(directory)).length > 0;
-  const paths = format === 'npz' ? [file] : [images, labels];
-  for (const path of paths) {
-    if (path === undefined) continue;
-    const whole = directory === undefined ? path : `${directory}/${path}`;
-    if ((await files.sizeOf(whole)) !== undefined) return true;
-  }
-  return false;
 }

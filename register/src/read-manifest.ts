@@ -7,8 +7,14 @@ export interface CheckedManifest extends Omit<Manifest, 'labels'> {
   readonly labels: readonly string[] | undefined;
 }
 
+/** A name of a cascade holds those of two models, and may have 128 characters. */
+const MAX_MODEL_NAME = 60;
+/** A longer key is no slip of the finger, and takes long to compare. */
+const MAX_KEY = 40;
 /** Issues that an error lists; further ones are rarely of use before these are mended. */
 const MAX_ISSUES = 8;
+/** Characters of each: it repeats what was found, which may be anything. */
+const MAX_MESSAGE = 300;
 
 /**
  * Checks a manifest: its form, then what the form cannot say.
@@ -23,7 +29,10 @@ export async function readManifest(
 ): Promise<CheckedManifest> {
   const result = v.safeParse(manifestSchema, json);
   if (!result.success) {
-    const issues = result.issues.slice(0, MAX_ISSUES).map(describeIssue);
+    const issues = result.issues.slice(0, MAX_ISSUES).map((issue) => {
+      const { field, message } = describeIssue(issue);
+      return { field: field.slice(0, MAX_MESSAGE), message: message.slice(0, MAX_MESSAGE) };
+    });
     throw new MeshError(
       'MESH_BAD_MANIFEST',
       `Bad ${what}: ${issues.map(({ message }) => message).join('; ')}`,
@@ -66,7 +75,14 @@ function describeIssue(issue: v.BaseIssue<unknown>): { field: string; message: s
 
 /** What a manifest of the right form may still get wrong. */
 function problemOf(manifest: Manifest): string | undefined {
-  const { kind, labels, preprocess, postprocess, models, eval: rule } = manifest;
+  return (
+    rulesProblem(manifest) ??
+    evalProblem(manifest.eval, manifest.postprocess) ??
+    modelsProblem(manifest.models)
+  );
+}
+
+function rulesProblem({ kind, labels, preprocess, postprocess }: Manifest): string | undefined {
   if (postprocess !== undefined && labels === undefined) {
     return 'expected "labels", since "postprocess" turns scores into labels; found none';
   }
@@ -76,22 +92,49 @@ function problemOf(manifest: Manifest): string | undefined {
   if (preprocess?.kind === 'audio' && kind !== 'audio-frame') {
     return `"preprocess.kind": expected "image" for a task of kind "${kind}", found "audio"`;
   }
-  if (rule?.format === 'idx' && (rule.images === undefined || rule.labels === undefined)) {
-    return '"eval": expected "images" and "labels", the two IDX files; one is missing';
+  if (preprocess?.kind !== 'image') return undefined;
+  const channels = preprocess.channels === 'rgb' ? 3 : 1;
+  for (const field of ['mean', 'std'] as const) {
+    const { length } = preprocess[field];
+    if (length === 1 || length === channels) continue;
+    const expected = channels === 1 ? 'one number' : 'one number, or one for each of the 3 channels';
+    return `"preprocess.${field}": expected ${expected}, found ${length}`;
   }
-  if (rule?.format === 'npz' && rule.file === undefined) {
-    return '"eval.file": expected the path of the .npz file, found none';
-  }
-  if (rule?.format === 'folder' && rule.directory === undefined) {
-    return '"eval.directory": expected the folder that holds a folder for each label, found none';
-  }
-  if (rule?.metric === 'within' && rule.tolerance === undefined) {
-    return '"eval.tolerance": expected the largest difference that counts as right for metric "within", found none';
+  return undefined;
+}
+
+function modelsProblem(models: Manifest['models']): string | undefined {
+  for (const [index, { name }] of models.entries()) {
+    if (name.length <= MAX_MODEL_NAME) continue;
+    return `"models.${index}.name": expected at most ${MAX_MODEL_NAME} characters, since names of variants are made of it, found ${name.length}`;
   }
   const ids = models.map(({ name, precision, format }) => `${name}-${precision}-${format}`);
   const twice = ids.findIndex((id, index) => ids.indexOf(id) !== index);
-  if (twice >= 0) {
-    return `"models.${twice}": expected each name, precision and format once, found "${ids[twice]}" again; give the models different names`;
+  if (twice < 0) return undefined;
+  return `"models.${twice}": expected each name, precision and format once, found "${ids[twice]}" again; give the models different names`;
+}
+
+function evalProblem(rule: Manifest['eval'], postprocess: Manifest['postprocess']): string | undefined {
+  if (rule === undefined) return undefined;
+  const { format, images, labels, file, directory, metric, tolerance } = rule;
+  if (format === 'idx' && (images === undefined || labels === undefined)) {
+    return '"eval": expected "images" and "labels", the two IDX files; one is missing';
+  }
+  if (format === 'npz' && file === undefined) {
+    return '"eval.file": expected the path of the .npz file, found none';
+  }
+  if (format === 'folder' && directory === undefined) {
+    return '"eval.directory": expected the folder that holds a folder for each label, found none';
+  }
+  const isClassifier = postprocess?.kind === 'classification';
+  if (isClassifier && metric === 'within') {
+    return '"eval.metric": expected "top-1" or "top-5", since "postprocess" makes labels of the outputs, found "within"';
+  }
+  if (!isClassifier && metric !== 'within') {
+    return `"eval.metric": expected "within", since no "postprocess" of kind "classification" makes labels of the outputs, found "${metric}"`;
+  }
+  if (metric === 'within' && tolerance === undefined) {
+    return '"eval.tolerance": expected the largest difference that counts as right for metric "within", found none';
   }
   return undefined;
 }
@@ -113,6 +156,7 @@ function keysOf(schema: unknown): string[] {
 
 /** The known key that needs the fewest edits, at most a third of its letters. */
 function closestKey(found: string): string | undefined {
+  if (found.length > MAX_KEY) return undefined;
   let best: { readonly key: string; readonly edits: number } | undefined;
   for (const key of KNOWN_KEYS) {
     const edits = editDistance(found.toLowerCase(), key.toLowerCase());

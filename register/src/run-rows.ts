@@ -28,8 +28,8 @@ export async function runRows(run: RowsRun): Promise<void> {
     while (next < positions.length) {
       signal.throwIfAborted();
       const first = next;
-      next = Math.min(positions.length, first + batch);
-      const part = positions.slice(first, next).map((position) => rows.inputs(position));
+      const part = takeAlike(rows, positions.slice(first, first + batch));
+      next = first + part.length;
       const outputs = await loaded.run(number, joinRows(part));
       for (const index of part.keys()) onRow(first + index, rowOf(outputs, index, part.length));
       done += part.length;
@@ -39,7 +39,23 @@ export async function runRows(run: RowsRun): Promise<void> {
   await Promise.all(Array.from({ length: loaded.lanes }, (_, number) => lane(number)));
 }
 
-/** Several rows as one batch: each input joined along axis 0. */
+/** The rows at `positions` up to the first that has other shapes, which cannot be in a batch with them. */
+function takeAlike(rows: Rows, positions: readonly number[]): (readonly Tensor[])[] {
+  const taken: (readonly Tensor[])[] = [];
+  for (const position of positions) {
+    const row = rows.inputs(position);
+    if (!areAlike(taken[0] ?? row, row)) break;
+    taken.push(row);
+  }
+  return taken;
+}
+
+/** Whether two rows have the same shapes: an axis of free size may have another size in each. */
+export function areAlike(a: readonly Tensor[], b: readonly Tensor[]): boolean {
+  return a.every(({ shape }, index) => shape.join() === b[index]?.shape.join());
+}
+
+/** Several rows of the same shapes as one batch: each input joined along axis 0. */
 export function joinRows(rows: readonly (readonly Tensor[])[]): readonly Tensor[] {
   const [first = []] = rows;
   if (rows.length === 1) return first;

@@ -32,6 +32,13 @@ export function signaturesOf(
   return signatures;
 }
 
+/** The signature of a supplied variant. */
+export function signatureOfVariant(signatures: ReadonlyMap<string, Signature>, variant: string): Signature {
+  const signature = signatures.get(variant);
+  if (signature === undefined) throw new RangeError(`Expected a signature of "${variant}"`);
+  return signature;
+}
+
 /** The inputs and outputs that pre- and postprocessing imply, or that the first tfjs model names. */
 function impliedSignature(
   { preprocess, postprocess, labels = [] }: CheckedManifest,
@@ -61,14 +68,17 @@ interface TfjsTensorInfo {
   readonly dtype?: string;
   readonly tensorShape?: { readonly dim?: readonly { readonly size?: string }[] };
 }
+type TfjsTensors = Readonly<Record<string, TfjsTensorInfo | null>>;
 
 /** What a tfjs graph model says of itself; undefined when it has no signature. */
 function graphModelSignature(modelJson: Uint8Array): Signature | undefined {
   const { signature } = JSON.parse(new TextDecoder().decode(modelJson)) as {
-    signature?: { inputs?: Record<string, TfjsTensorInfo>; outputs?: Record<string, TfjsTensorInfo> };
+    signature?: { inputs?: TfjsTensors; outputs?: TfjsTensors };
   };
-  const side = (tensors: Record<string, TfjsTensorInfo> = {}) =>
-    Object.entries(tensors).map(([name, { dtype, tensorShape }]): TensorSignature => {
+  const side = (tensors: TfjsTensors = {}) =>
+    Object.entries(tensors).map(([name, info]): TensorSignature => {
+      const { dtype, tensorShape } = info ?? {};
+      const shape = (tensorShape?.dim ?? []).map(({ size }) => Number(size ?? 1));
       const datatype = TFJS_DATATYPES[dtype as keyof typeof TFJS_DATATYPES];
       if (datatype === undefined) {
         throw new MeshError(
@@ -76,7 +86,13 @@ function graphModelSignature(modelJson: Uint8Array): Signature | undefined {
           `Expected "${name}" to be float, int32 or bool, found "${dtype}"`,
         );
       }
-      return { name, datatype, shape: (tensorShape?.dim ?? []).map(({ size }) => Number(size ?? 1)) };
+      if (!shape.every((size) => Number.isSafeInteger(size) && size >= -1)) {
+        throw new MeshError(
+          'MESH_BAD_MODEL',
+          `Expected the sizes of "${name}" to be whole numbers from -1, found [${shape.join(', ')}]`,
+        );
+      }
+      return { name, datatype, shape };
     });
   const [inputs, outputs] = [side(signature?.inputs), side(signature?.outputs)];
   return inputs.length > 0 && outputs.length > 0 ? { inputs, outputs } : undefined;

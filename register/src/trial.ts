@@ -11,6 +11,7 @@ import {
 import type { Candidate } from './candidate.ts';
 import { type Journal, stepKey } from './journal.ts';
 import type { LabelledRows, Rows } from './rows.ts';
+import { areAlike } from './run-rows.ts';
 import type { LoadedVariant, VariantRunner } from './variant-runner.ts';
 
 /** Rows on which a variant's outputs are compared with its base's, number by number. */
@@ -22,7 +23,7 @@ const BATCH_ERROR = 1e-3;
 /** An answer that is no label agrees with the base's when its relative error is at most this. */
 export const SAME_ANSWER_ERROR = 0.05;
 /** Counts up whenever a trial measures something else, so that kept results are measured anew. */
-const TRIALS_VERSION = 2;
+const TRIALS_VERSION = 3;
 
 /** What came of running a variant on real inputs. */
 export type Trial =
@@ -40,6 +41,9 @@ export type Trial =
       readonly same: { readonly count: number; readonly total: number } | undefined;
     };
 
+/** A trial that came to its end. */
+export type Ran = Extract<Trial, { kind: 'ran' }>;
+
 /** A candidate with the signature that it is run by. */
 export interface Trying {
   readonly candidate: Candidate;
@@ -51,7 +55,7 @@ export interface Trying {
 export interface Accepted {
   readonly candidate: Candidate;
   readonly trying: Trying;
-  readonly trial: Extract<Trial, { kind: 'ran' }>;
+  readonly trial: Ran;
   readonly accuracy: VariantSpec['accuracy'];
 }
 
@@ -80,8 +84,8 @@ export async function tryVariant(
   const key = stepKey(
     'trial',
     TRIALS_VERSION,
-    identityOf(trying),
-    base && identityOf(base),
+    identityOfTrying(trying),
+    base && identityOfTrying(base),
     rows.identity,
     positions.length,
     JSON.stringify([classifier, labelled?.metric, labelled?.tolerance]),
@@ -89,7 +93,8 @@ export async function tryVariant(
   const kept = (await journal.find(key)) as KeptTrial | undefined;
   if (kept !== undefined) return fromKept(kept);
   const trial = await runTrial(trying, base, parts);
-  await journal.keep(key, toKept(trial));
+  // A failure is not kept: it may be this machine's, now (no memory left, too slow), and to fail again takes little.
+  if (trial.kind === 'ran') await journal.keep(key, toKept(trial));
   return trial;
 }
 
@@ -153,7 +158,7 @@ function larger(a: number, b: number): number {
 /** Loads a candidate from the artifact store. */
 export async function loadCandidate(
   { candidate, inputs, outputs }: Trying,
-  { runner, read }: TrialParts,
+  { runner, read }: Pick<TrialParts, 'runner' | 'read'>,
 ): Promise<LoadedVariant> {
   const files = [];
   for (const { path, sha256 } of candidate.artifacts) files.push({ path, bytes: await read(sha256) });
@@ -197,21 +202,25 @@ async function runBase(base: Trying, parts: TrialParts, count: number): Promise<
   }
 }
 
-/** Whether several inputs may run together: the first axes are free, and two rows together give what each gives alone. */
+/**
+ * Whether several inputs may run together: the first axes are free, and rows together give what each gives alone. All the
+ * checked rows are asked: two may have the same range by chance, and then int8-dynamic treats them like one. Rows that never
+ * run together, being a single one or of different shapes, prove nothing.
+ */
 async function takesBatches(
   { inputs, outputs }: Trying,
   alone: Parameters<typeof collectOutputs>[0],
   expected: readonly (readonly Tensor[])[],
 ): Promise<boolean> {
   const isFree = ({ shape }: TensorSignature) => shape[0] === -1;
-  if (!inputs.every(isFree) || !outputs.every(isFree)) return false;
+  const { rows, positions } = alone;
+  const isBatch = positions.some(
+    (position, index) => index > 0 && areAlike(rows.inputs(positions[index - 1] ?? 0), rows.inputs(position)),
+  );
+  if (!inputs.every(isFree) || !outputs.every(isFree) || !isBatch) return false;
   try {
-    const together = await collectOutputs({
-      ...alone,
-      positions: alone.positions.slice(0, 2),
-      isBatchable: true,
-    });
-    return relativeErrors(expected.slice(0, 2), together).every((error) => error <= BATCH_ERROR);
+    const together = await collectOutputs({ ...alone, isBatchable: true });
+    return relativeErrors(expected, together).every((error) => error <= BATCH_ERROR);
   } catch (error) {
     alone.signal.throwIfAborted();
     if (isRuntimeFailure(error)) return false;
@@ -219,25 +228,24 @@ async function takesBatches(
   }
 }
 
-function isRuntimeFailure(error: unknown): error is Error {
+/** Whether it is the model's fault, or the runtime's with it, in words for whoever registers it. */
+export function isRuntimeFailure(error: unknown): error is Error {
   const code = (error as { code?: unknown } | null)?.code;
   return code === 'MESH_VARIANT_FAILED' || code === 'MESH_EXECUTION_FAILED';
 }
 
-function identityOf({ candidate }: Trying): string {
-  return candidate.artifacts.map(({ sha256 }) => sha256).join();
+/** What a candidate's outputs follow from: its files, and for tfjs the names that the task gives to its tensors. */
+export function identityOfTrying({ candidate, inputs, outputs }: Trying): string {
+  return JSON.stringify([candidate.artifacts.map(({ sha256 }) => sha256), inputs, outputs]);
 }
 
 /** A trial as JSON: arrays of numbers as base64. */
-type KeptTrial =
-  | Extract<Trial, { kind: 'failed' }>
-  | (Omit<Extract<Trial, { kind: 'ran' }>, 'answers' | 'right'> & {
-      readonly answers?: { readonly best: string; readonly confidence: string; readonly right: string };
-      readonly right?: string;
-    });
+type KeptTrial = Omit<Ran, 'answers' | 'right'> & {
+  readonly answers?: { readonly best: string; readonly confidence: string; readonly right: string };
+  readonly right?: string;
+};
 
-function toKept(trial: Trial): KeptTrial {
-  if (trial.kind === 'failed') return trial;
+function toKept(trial: Ran): KeptTrial {
   const { answers, right, ...rest } = trial;
   return {
     ...rest,
@@ -252,8 +260,7 @@ function toKept(trial: Trial): KeptTrial {
   };
 }
 
-function fromKept(kept: KeptTrial): Trial {
-  if (kept.kind === 'failed') return kept;
+function fromKept(kept: KeptTrial): Ran {
   const { answers, right, ...rest } = kept;
   return {
     ...rest,

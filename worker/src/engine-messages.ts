@@ -71,19 +71,16 @@ export interface RunResult {
 
 /** How often a session is run to be measured. */
 export interface MeasureLimits {
-  /** Runs that do not count, before those that do. */
-  readonly warmUps: number;
+  /** At least 1. */
   readonly runs: number;
-  /** Milliseconds of compute after which no further run is begun; there is at least one run of each kind. */
+  /** Milliseconds of compute after which no further run is begun. */
   readonly withinMs: number;
 }
 
 /** What a measurement gave. */
 export interface MeasuredTimes {
-  /** Milliseconds of each run that counts; at least one. */
+  /** Milliseconds of each run; at least one. */
   readonly timesMs: readonly number[];
-  /** Milliseconds of all runs. */
-  readonly spentMs: number;
 }
 
 /** Median time of the probe model on one provider. */

@@ -24,7 +24,7 @@ export interface Engine {
    */
   run(session: string, tensors: readonly (ThreadTensor | SharedTensor)[]): Promise<RunResult>;
   /**
-   * Runs a loaded session again and again in its thread, so that those who serve are not woken by each run. Rejects with
+   * Runs a loaded session some times in its thread, so that the thread which serves is not woken by each run. Rejects with
    * `MESH_EXECUTION_FAILED`.
    */
   measure(session: string, tensors: readonly SharedTensor[], limits: MeasureLimits): Promise<MeasuredTimes>;

@@ -11,7 +11,9 @@ const MEASURED_RUNS = 20;
 const MEASURE_WITHIN_MS = 1_500;
 /** Once a single run takes longer than this, larger batches are left out. */
 const SLOW_RUN_MS = 500;
-/** While requests wait, a pause before each batch size lasts this many times the time that the one before took. */
+/** Runs that take longer together are asked for in several parts: where sessions share a thread, requests go in between. */
+const PART_MS = 25;
+/** While requests wait, a pause before each part lasts this many times the time that the part before took. */
 const PAUSE_FACTOR = 3;
 
 /** The live requests of a worker, to which measuring gives way. */
@@ -43,25 +45,43 @@ export interface MeasuredBatch {
 
 /**
  * Measures a session at the batch sizes of a profile, one after another, in its own thread beside the slots. By default a
- * worker leaves one core to that. While requests wait because all slots are busy, it pauses before each size for three
- * times as long as the one before took: so it takes a quarter of one core, and about four times the 1.5 s that it takes at
- * most otherwise. It does not pause for requests that merely run: on two cores, a thread that sleeps and wakes was seen to
- * be put on the core of those that serve again and again, where one that goes on and on is left on the other.
+ * worker leaves one core to that. While requests wait because all slots are busy, it pauses before each part for three times
+ * as long as the part before took: so it takes a quarter of one core, and about four times the 1.5 s that it takes at most
+ * otherwise. It does not pause for requests that merely run: on two cores, a thread that sleeps and wakes was seen to be put
+ * on the core of those that serve again and again, where one that goes on and on is left on the other.
  */
-export async function* measureReplica(options: MeasureOptions): AsyncGenerator<MeasuredBatch> {
-  const { engine, session, spec, example, maxBatch, traffic, clock, signal } = options;
+export async function* measureReplica({
+  engine,
+  session,
+  spec,
+  example,
+  maxBatch,
+  traffic,
+  clock,
+  signal,
+}: MeasureOptions): AsyncGenerator<MeasuredBatch> {
   const batches = PROFILED_BATCHES.filter((batch) => batch === 1 || (spec.isBatchable && batch <= maxBatch));
   let spentMs = 0;
-  let lastMs = 0;
+  let partMs = 0;
   for (const [position, batch] of batches.entries()) {
-    if (traffic.waiting > 0) await clock.sleep(PAUSE_FACTOR * lastMs, signal);
-    signal.throwIfAborted();
-    const withinMs = (MEASURE_WITHIN_MS * (position + 1)) / batches.length - spentMs;
-    const limits = { warmUps: WARM_UP_RUNS, runs: MEASURED_RUNS, withinMs };
-    const measured = await engine.measure(session, measuringInputs(spec, batch, example), limits);
-    lastMs = measured.spentMs;
-    spentMs += lastMs;
-    yield { batch, timesMs: measured.timesMs };
-    if (Math.max(...measured.timesMs) > SLOW_RUN_MS) return;
+    const inputs = measuringInputs(spec, batch, example);
+    const endsAtMs = (MEASURE_WITHIN_MS * (position + 1)) / batches.length;
+    const timesMs: number[] = [];
+    // One run to warm up and one that counts, however long they take.
+    while (timesMs.length < 2 || (timesMs.length < WARM_UP_RUNS + MEASURED_RUNS && spentMs < endsAtMs)) {
+      if (traffic.waiting > 0) await clock.sleep(PAUSE_FACTOR * partMs, signal);
+      signal.throwIfAborted();
+      const limits = {
+        runs: WARM_UP_RUNS + MEASURED_RUNS - timesMs.length,
+        withinMs: Math.min(PART_MS, endsAtMs - spentMs),
+      };
+      const part = await engine.measure(session, inputs, limits);
+      partMs = part.timesMs.reduce((sum, timeMs) => sum + timeMs, 0);
+      spentMs += partMs;
+      timesMs.push(...part.timesMs);
+    }
+    const counting = timesMs.slice(Math.min(WARM_UP_RUNS, timesMs.length - 1));
+    yield { batch, timesMs: counting };
+    if (Math.max(...counting) > SLOW_RUN_MS) return;
   }
 }

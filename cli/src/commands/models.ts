@@ -1,6 +1,6 @@
 import { hasRegistry } from '@nearfar/coordinator/node';
 import { MeshError, type TaskInfo } from '@nearfar/protocol';
-import { type Listing, readMesh, readState } from '../listing.ts';
+import { type Listing, readMesh, readState, tasksNamed } from '../listing.ts';
 import type { MeshAddress } from '../mesh-client.ts';
 import { formatVariants, type Pareto, sizeBytes } from '../variant-table.ts';
 
@@ -12,11 +12,7 @@ interface ModelsOptions extends MeshAddress {
 /** `nearfar models`: lists what the mesh serves, or what the local store holds when no mesh answers. */
 export async function models(task: string | undefined, options: ModelsOptions): Promise<void> {
   const { tasks: all, pareto } = await readListing(options);
-  const tasks = task === undefined ? all : all.filter((entry) => entry.task === task);
-  if (task !== undefined && tasks.length === 0) {
-    const known = all.map((entry) => entry.task).join(', ') || 'none';
-    throw new MeshError('MESH_UNKNOWN_TASK', `There is no task "${task}"; known: ${known}`);
-  }
+  const tasks = tasksNamed(task, all);
   if (options.json) {
     process.stdout.write(`${JSON.stringify(tasks.map((entry) => forJson(entry, pareto)))}\n`);
     return;

@@ -1,3 +1,4 @@
+import { readMesh, tasksNamed } from '../listing.ts';
 import { callMesh, type MeshAddress } from '../mesh-client.ts';
 import { formatTable } from '../table.ts';
 
@@ -55,6 +56,7 @@ export async function profile(task: string | undefined, options: ProfileOptions)
       (task === undefined || line.task === task) &&
       (options.batch === undefined || line.batch === options.batch),
   );
+  if (lines.length === 0) tasksNamed(task, (await readMesh(options)).tasks);
   if (options.json) {
     process.stdout.write(`${JSON.stringify(lines)}\n`);
     return;

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MeshError, type RegistrationOptions, type Rollout } from '@nearfar/protocol';
 import { folderFiles } from '@nearfar/register';
+import { usageError } from '../exit-error.ts';
 import type { Listing } from '../listing.ts';
 import type { MeshAddress } from '../mesh-client.ts';
 import { dataDirectory } from '../places.ts';
@@ -32,9 +34,8 @@ export async function register(
   options: RegisterOptions,
   isUrlGiven: boolean,
 ): Promise<void> {
-  const json = await readManifestFile(manifestPath);
-  const data = dataDirectory(options.data);
-  const files = folderFiles([options.files ?? dirname(manifestPath), ...(data === undefined ? [] : [data])]);
+  const folders = sourceFolders(manifestPath, options);
+  const manifest = await readManifestFile(manifestPath);
   const chosen: RegistrationOptions = {
     maxAccuracyDrop: options.maxAccuracyDrop,
     generate: options.generate,
@@ -46,13 +47,17 @@ export async function register(
   try {
     // A mesh that was asked for by its address is not to be passed over.
     if (!options.local && (isUrlGiven || (await isMeshThere(options)))) {
-      const task = await registerOnMesh({ json, files, options: chosen, address: options, reporter });
+      const files = folderFiles(folders);
+      const task = await registerOnMesh({ manifest, files, options: chosen, address: options, reporter });
       listing = await whenWarm(options, task, reporter);
     } else {
       if (!options.local) reporter.note(`No mesh answers at ${options.url}; registering in ${options.state}`);
+      if (options.rollout !== 'now') {
+        reporter.note(`There is no traffic to move here: --rollout ${options.rollout} is of no effect`);
+      }
       const task = await registerLocally({
-        json,
-        files,
+        manifest,
+        folders,
         options: chosen,
         stateDirectory: options.state,
         reporter,
@@ -65,6 +70,16 @@ export async function register(
   process.stdout.write(
     `${options.json ? JSON.stringify(listing.tasks[0]) : formatVariants(listing.tasks, listing.pareto)}\n`,
   );
+}
+
+/** Where the manifest's files are looked for, in this order. */
+function sourceFolders(manifestPath: string, { files, data }: RegisterOptions): string[] {
+  for (const [flag, folder] of Object.entries({ '--files': files, '--data': data })) {
+    if (folder !== undefined && !existsSync(folder))
+      throw usageError(`Expected ${flag} to name a folder, found none at "${folder}"`);
+  }
+  const evalFolder = data ?? (process.env.NEARFAR_DATA || dataDirectory(undefined));
+  return [files ?? dirname(manifestPath), ...(evalFolder === undefined ? [] : [evalFolder])];
 }
 
 async function readManifestFile(path: string): Promise<unknown> {

@@ -1,4 +1,5 @@
 import { modelsResponseSchema, parseOrThrow, taskInfoSchema } from '@nearfar/protocol';
+import { readMesh } from '../listing.ts';
 import { callMesh, type MeshAddress } from '../mesh-client.ts';
 import { formatVariants } from '../variant-table.ts';
 
@@ -16,7 +17,8 @@ export async function moveTraffic(
     method: 'POST',
   });
   const info = parseOrThrow(taskInfoSchema, answer, 'MESH_INTERNAL', 'task');
-  process.stdout.write(`${options.json ? JSON.stringify(info) : formatVariants([info])}\n`);
+  const text = options.json ? JSON.stringify(info) : formatVariants([info], (await readMesh(options)).pareto);
+  process.stdout.write(`${text}\n`);
 }
 
 /** `nearfar delete`: forgets a task, unless somebody is using it. */

@@ -1,12 +1,12 @@
 import { taskInfo } from '@nearfar/coordinator';
 import { registerInState } from '@nearfar/edge';
 import type { RegistrationOptions, TaskInfo } from '@nearfar/protocol';
-import type { SourceFiles } from '@nearfar/register';
 import type { Reporter } from './report.ts';
 
 interface LocalRegistration {
-  readonly json: unknown;
-  readonly files: SourceFiles;
+  readonly manifest: unknown;
+  /** Where its files are: each is looked for in the first folder, then in the next. */
+  readonly folders: readonly string[];
   readonly options: RegistrationOptions;
   readonly stateDirectory: string;
   readonly reporter: Reporter;

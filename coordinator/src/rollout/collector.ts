@@ -1,10 +1,10 @@
-import type { ArtifactStore, ProfileBook, ProfileStore, RegisteredTask, TaskRecord } from '@nearfar/core';
+import type { ArtifactStore, ProfileBook, ProfileStore, RegisteredTask } from '@nearfar/core';
 import type { VariantSpec } from '@nearfar/protocol';
-import { revisionsOf } from '../catalog.ts';
 
 /** What the collector needs from its coordinator. */
 export interface CollectorParts {
-  readonly records: () => readonly TaskRecord[];
+  /** The revisions that are named by a record or used by a request. */
+  readonly kept: () => readonly RegisteredTask[];
   readonly artifacts: ArtifactStore;
   readonly profiles: ProfileStore;
   readonly books: readonly ProfileBook[];
@@ -14,8 +14,8 @@ export interface CollectorParts {
 }
 
 /**
- * Deletes what revisions leave behind that no record names any more: their files and their profiles. Only what a record
- * once named is ever deleted, so files that were sent ahead of a registration stay.
+ * Deletes what revisions leave behind that are not kept any more: their files and their profiles. Only what a record once
+ * named is ever deleted, so files that were sent ahead of a registration stay.
  */
 export class Collector {
   readonly #parts: CollectorParts;
@@ -25,10 +25,10 @@ export class Collector {
     this.#parts = parts;
   }
 
-  /** Takes over revisions that fell out of their record. */
+  /** Takes over revisions that fell out of their record, or that nobody uses any more. */
   forget(gone: readonly RegisteredTask[]): void {
-    const { records, books, profiles, background } = this.#parts;
-    const kept = new Set(variantsOf(records().flatMap(revisionsOf)).map(keyOf));
+    const { books, profiles, background } = this.#parts;
+    const kept = new Set(variantsOf(this.#parts.kept()).map(keyOf));
     const lost = variantsOf(gone).filter((variant) => !kept.has(keyOf(variant)));
     for (const variant of lost) for (const book of books) book.forget(variant);
     if (lost.length > 0) background('forget profiles', profiles.delete(lost));
@@ -38,9 +38,9 @@ export class Collector {
 
   /** Deletes the files; while registrations are under way, later. */
   collect(): void {
-    const { records, artifacts, isRegistering, background } = this.#parts;
+    const { artifacts, isRegistering, background } = this.#parts;
     if (isRegistering() || this.#files.size === 0) return;
-    const kept = new Set(filesOf(records().flatMap(revisionsOf)));
+    const kept = new Set(filesOf(this.#parts.kept()));
     const lost = [...this.#files].filter((sha256) => !kept.has(sha256));
     this.#files.clear();
     for (const sha256 of lost) background('delete artifact', artifacts.delete(sha256));

@@ -15,8 +15,8 @@ export function highestOf(record: TaskRecord): HighestNumbers {
 }
 
 /**
- * `task` under numbers that mean nothing else. A number stands for a variant's files in workers, profiles and pages, so one
- * that was given before is only used again for the same files.
+ * `task` under numbers that mean nothing else. A number stands for what workers and pages load and what was measured of it,
+ * so a variant that is known keeps its own, and no other one is given twice.
  */
 export function renumbered(
   task: RegisteredTask,
@@ -26,11 +26,9 @@ export function renumbered(
   const known = kept.flatMap(({ variants }) => variants);
   const given = new Map(Object.entries(highest.variants));
   const variants = task.variants.map((variant) => {
-    const isKnown = known.some(
-      (entry) => entry.revision === variant.revision && isSameVariant(entry, variant),
-    );
-    const revision = Math.max(variant.revision, (given.get(variant.variant) ?? 0) + 1);
-    return isKnown ? variant : { ...variant, revision };
+    const same = known.find((entry) => isSameVariant(entry, variant));
+    const revision = same?.revision ?? Math.max(variant.revision, (given.get(variant.variant) ?? 0) + 1);
+    return { ...variant, revision };
   });
   return { ...task, revision: Math.max(task.revision, highest.task + 1), variants };
 }
@@ -42,8 +40,13 @@ export function remembering(record: TaskRecord, former: HighestNumbers): TaskRec
   return isSameJson(highest, numbersIn(record)) ? own : { ...own, highest };
 }
 
+/** Whether a worker that holds the one holds the other: its files, and what it makes of tensors, are the same. */
 function isSameVariant(a: VariantSpec, b: VariantSpec): boolean {
-  return a.variant === b.variant && isSameJson(a.artifacts, b.artifacts) && isSameJson(a.cascade, b.cascade);
+  return isSameJson(heldOf(a), heldOf(b));
+}
+
+function heldOf({ variant, artifacts, cascade, inputs, outputs, isBatchable }: VariantSpec) {
+  return { variant, artifacts, cascade, inputs, outputs, isBatchable };
 }
 
 function numbersIn(record: TaskRecord): HighestNumbers {

@@ -4,6 +4,7 @@ import { type Catalog, revisionsOf } from '../catalog.ts';
 import type { FleetWorker } from '../fleet-worker.ts';
 import type { Log } from '../options.ts';
 import { type HighestNumbers, highestOf, NO_NUMBERS, remembering, renumbered } from './numbers.ts';
+import { isSameInterface } from './same-interface.ts';
 import { isSameJson } from './same-json.ts';
 import { positionOf } from './share.ts';
 import type { Usage } from './usage.ts';
@@ -20,7 +21,7 @@ export interface RolloutParts {
   readonly workers: () => readonly FleetWorker[];
   /** Brings every worker to hold `variants()`. */
   readonly assignAll: () => void;
-  /** Called with revisions that no record names any more. */
+  /** Called with revisions that may not be kept any more; see `Rollouts.kept`. */
   readonly onForgotten: (gone: readonly RegisteredTask[]) => void;
   readonly background: (what: string, work: Promise<unknown>) => void;
   readonly log: Log;
@@ -34,7 +35,8 @@ export interface RolloutParts {
  */
 export class Rollouts {
   readonly #parts: RolloutParts;
-  readonly #warm = new Set<string>();
+  /** Tasks whose next revision could answer, and whether it takes and gives the same tensors as the active one. */
+  readonly #warm = new Map<string, { readonly isSameInterface: boolean }>();
   readonly #draining = new Set<RegisteredTask>();
   /** Numbers of deleted tasks, which workers and pages may still have in mind. */
   readonly #deleted = new Map<string, HighestNumbers>();
@@ -52,10 +54,20 @@ export class Rollouts {
     return [...held, ...this.#draining].flatMap(({ variants }) => variants);
   }
 
-  /** The revision that answers the request with this id. */
-  revisionFor({ active, next }: TaskRecord, id: string): RegisteredTask {
-    if (next?.rollout.mode !== 'canary' || !this.#warm.has(active.task)) return active;
-    return positionOf(id) < next.rollout.share ? next.task : active;
+  /** Every revision that a record names, and those that requests still use. */
+  kept(): readonly RegisteredTask[] {
+    return [...this.#parts.catalog.records().flatMap(revisionsOf), ...this.#draining];
+  }
+
+  /**
+   * The revision that answers the request with this id. Whoever brings tensors made them for the active one and will read
+   * the answer as that one's, so a canary with another interface answers pictures alone.
+   */
+  revisionFor({ active, next }: TaskRecord, id: string, brings: 'tensors' | 'picture'): RegisteredTask {
+    const warm = this.#warm.get(active.task);
+    if (next?.rollout.mode !== 'canary' || warm === undefined) return active;
+    const isSuited = brings === 'picture' || warm.isSameInterface;
+    return isSuited && positionOf(id) < next.rollout.share ? next.task : active;
   }
 
   /** The revisions that may answer now. */
@@ -64,11 +76,15 @@ export class Rollouts {
     return isServing ? [active, next.task] : [active];
   }
 
-  /** The revision that runs the request with this id as well, for comparison. */
-  shadowFor(task: string, id: string): RegisteredTask | undefined {
+  /** The revision that runs the request with this id as well, for comparison, and whether it takes the same tensors. */
+  shadowFor(
+    task: string,
+    id: string,
+  ): { readonly next: RegisteredTask; readonly isSameInterface: boolean } | undefined {
     const next = this.#parts.catalog.record(task)?.next;
-    if (next?.rollout.mode !== 'shadow' || !this.#warm.has(task)) return undefined;
-    return positionOf(id) < next.rollout.share ? next.task : undefined;
+    const warm = this.#warm.get(task);
+    if (next?.rollout.mode !== 'shadow' || warm === undefined) return undefined;
+    return positionOf(id) < next.rollout.share ? { next: next.task, ...warm } : undefined;
   }
 
   /** Whether the task's next revision could answer. */
@@ -77,14 +93,14 @@ export class Rollouts {
   }
 
   /**
-   * Registers a revision. The first of a task serves at once; one that changes nothing is passed over; any other becomes
-   * the next one, in the place of one that was on its way.
+   * Registers a revision. The first of a task serves at once; one that changes nothing is passed over; one that is on its
+   * way already only changes how it comes; any other becomes the next one, in the place of one that was on its way.
    *
    * Its own number, and those of variants whose files are new, are raised where they were given before.
    *
    * @returns the task's record as it is now.
    */
-  register(task: RegisteredTask, rollout: Rollout = AT_ONCE): Promise<TaskRecord> {
+  register(task: RegisteredTask, rollout?: Rollout): Promise<TaskRecord> {
     return this.#inTurn(task.task, async () => {
       const { catalog, log } = this.#parts;
       const record = catalog.record(task.task);
@@ -94,15 +110,14 @@ export class Rollouts {
         return catalog.known(task.task);
       }
       const { active, next, previous } = record;
-      if ([active, next?.task].some((known) => known !== undefined && isSame(known, task))) return record;
       const renewed = renumbered(task, revisionsOf(record), this.#highest(task.task));
-      const { revision } = renewed;
-      await this.#put({
-        active,
-        next: { task: renewed, rollout },
-        ...(previous !== undefined && { previous }),
-      });
-      log('info', 'revision registered', { task: task.task, revision, mode: rollout.mode });
+      if (isSame(active, renewed)) return record;
+      const known = next !== undefined && isSame(next.task, renewed) ? next : undefined;
+      if (known !== undefined && (rollout === undefined || isSameJson(known.rollout, rollout))) return record;
+      const coming = { task: known?.task ?? renewed, rollout: rollout ?? AT_ONCE };
+      await this.#put({ active, next: coming, ...(previous !== undefined && { previous }) });
+      const { revision } = coming.task;
+      log('info', 'revision registered', { task: task.task, revision, mode: coming.rollout.mode });
       await this.#promoteIfDue(task.task);
       return catalog.known(task.task);
     });
@@ -163,9 +178,10 @@ export class Rollouts {
       this.#deleted.set(name, highestOf(record));
       this.#warm.delete(name);
       usage.forget(name);
-      for (const task of [...this.#draining]) if (task.task === name) this.#draining.delete(task);
+      const draining = [...this.#draining].filter((former) => former.task === name);
+      for (const former of draining) this.#draining.delete(former);
       assignAll();
-      onForgotten(revisionsOf(record));
+      onForgotten([...revisionsOf(record), ...draining]);
       log('info', 'task deleted', { task: name });
     });
   }
@@ -179,7 +195,9 @@ export class Rollouts {
         this.#warm.delete(name);
         continue;
       }
-      this.#warm.add(name);
+      if (!this.#warm.has(name)) {
+        this.#warm.set(name, { isSameInterface: isSameInterface(active, next.task) });
+      }
       if (next.rollout.mode !== 'now' || this.#turns.has(name)) continue;
       background(
         `promote "${name}"`,
@@ -190,14 +208,15 @@ export class Rollouts {
 
   /** Lets go of a former revision when its last request has ended. */
   drained(task: RegisteredTask): void {
-    if (this.#parts.usage.inFlight(task.task, task.revision) > 0) return;
-    let wasDraining = false;
-    for (const former of [...this.#draining]) {
-      if (former.task !== task.task || former.revision !== task.revision) continue;
-      this.#draining.delete(former);
-      wasDraining = true;
-    }
-    if (wasDraining) this.#parts.assignAll();
+    const { usage, assignAll, onForgotten } = this.#parts;
+    if (usage.inFlight(task.task, task.revision) > 0) return;
+    const over = [...this.#draining].filter(
+      (former) => former.task === task.task && former.revision === task.revision,
+    );
+    if (over.length === 0) return;
+    for (const former of over) this.#draining.delete(former);
+    assignAll();
+    onForgotten(over);
   }
 
   async #promoteIfDue(name: string): Promise<void> {

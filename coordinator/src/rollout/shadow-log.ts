@@ -6,7 +6,7 @@ export interface ShadowCounts {
   /** Compared with the active revision's answer. */
   readonly compared: number;
   readonly agreed: number;
-  /** Not run, since the fleet was busy. */
+  /** Not run, since the fleet was busy, or since the next revision takes or gives other tensors. */
   readonly skipped: number;
   /** Run, without an answer. */
   readonly failed: number;

@@ -10,16 +10,20 @@ export function serves(book: ProfileBook, worker: FleetWorker, variant: VariantS
 }
 
 /**
- * Whether a revision could take over: every variant that some active worker can run is served by at least one, and there
- * is at least one such variant. A variant that failed on every worker that could run it does not hold it up; it counts
- * as not served.
+ * Whether a revision could take over: every variant that some active worker of a tier can run is served by at least one of
+ * that tier, since callers may keep off the other tier, and there is at least one such variant. A variant that failed on
+ * every worker that could run it does not hold it up; it counts as not served.
  */
 export function isWarm(task: RegisteredTask, workers: readonly FleetWorker[], book: ProfileBook): boolean {
   let served = 0;
   for (const variant of task.variants) {
-    const able = workers.filter((worker) => worker.state === 'active' && worker.canRun(variant));
-    if (able.some((worker) => serves(book, worker, variant))) served += 1;
-    else if (able.some((worker) => worker.replica(variant)?.state !== 'failed')) return false;
+    for (const tier of ['edge', 'pool']) {
+      const able = workers.filter(
+        (worker) => worker.hello.tier === tier && worker.state === 'active' && worker.canRun(variant),
+      );
+      if (able.some((worker) => serves(book, worker, variant))) served += 1;
+      else if (able.some((worker) => worker.replica(variant)?.state !== 'failed')) return false;
+    }
   }
   return served > 0;
 }

@@ -1,4 +1,4 @@
-import type { ContentEncoding, PackedArtifact } from '@nearfar/core';
+import type { ContentEncoding } from '@nearfar/core';
 import { LIMITS, MeshError, parseOrThrow, sha256Schema } from '@nearfar/protocol';
 import { Hono, type Context as HttpContext } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
@@ -23,37 +23,40 @@ async function send(context: Context, http: HttpContext<AppEnvironment>): Promis
   const sha256 = addressOf(http, 'MESH_UNKNOWN_ARTIFACT');
   const sizeBytes = await artifacts.sizeOf(sha256);
   if (sizeBytes === undefined) throw new MeshError('MESH_UNKNOWN_ARTIFACT', `Unknown artifact ${sha256}`);
-  const plain = {
-    etag: `"${sha256}"`,
-    sizeBytes,
-    read: (start: number, end: number) => artifacts.read(sha256, start, end),
-  };
+  const plainTag = `"${sha256}"`;
   http.header('Accept-Ranges', 'bytes');
   http.header('Vary', 'Accept-Encoding', { append: true });
   // Callers show a token, so only their own cache may keep it.
   http.header('Cache-Control', 'private, max-age=31536000, immutable');
   http.header('Content-Type', 'application/octet-stream');
 
-  const ifRange = http.req.header('if-range');
-  const wanted = ifRange === undefined || ifRange === plain.etag ? http.req.header('range') : undefined;
-  const range = parseRange(wanted, sizeBytes);
-  // HEAD is asked by who wants to know whether a file is there; it tells of it as it is, and has nothing packed.
+  // HEAD is asked by who wants to know whether a file is there; it tells of it as it is, whole and not packed.
   const isHead = http.req.method === 'HEAD';
-  const encodings =
-    range === undefined && !isHead ? acceptedEncodings(http.req.header('accept-encoding')) : [];
-  const packed = encodings.length === 0 ? undefined : await artifacts.packed?.(sha256, encodings);
-  // The packed form is other bytes, so it has a tag of its own (RFC 9110, section 8.8.3).
-  const form = packed === undefined ? plain : { ...packed, etag: etagOf(sha256, packed) };
-  http.header('ETag', form.etag);
-  if (isMatch(http.req.header('if-none-match'), form.etag)) return http.body(null, 304);
-
+  const encodings = isHead ? [] : acceptedEncodings(http.req.header('accept-encoding'));
+  // A file never changes, so whoever has it in a form that he can still use has it.
+  const known = matching(http.req.header('if-none-match'), [
+    plainTag,
+    ...encodings.map((encoding) => etagOf(sha256, encoding)),
+  ]);
+  if (known !== undefined) {
+    http.header('ETag', known);
+    return http.body(null, 304);
+  }
+  const ifRange = http.req.header('if-range');
+  const isRangeWanted = !isHead && (ifRange === undefined || ifRange === plainTag);
+  const range = isRangeWanted ? parseRange(http.req.header('range'), sizeBytes) : undefined;
+  const packed =
+    range === undefined && encodings.length > 0 ? await artifacts.packed?.(sha256, encodings) : undefined;
+  http.header('ETag', packed === undefined ? plainTag : etagOf(sha256, packed.encoding));
   if (packed !== undefined) http.header('Content-Encoding', packed.encoding);
   if (range !== undefined) http.header('Content-Range', `bytes ${range.start}-${range.end - 1}/${sizeBytes}`);
-  const { start, end } = range ?? { start: 0, end: form.sizeBytes };
+  const { start, end } = range ?? { start: 0, end: packed?.sizeBytes ?? sizeBytes };
   http.header('Content-Length', String(end - start));
   const status = range === undefined ? 200 : 206;
   if (isHead) return http.body(null, status);
-  return http.body(inParts(form.read, start, end), status);
+  const read = (from: number, to: number) =>
+    packed === undefined ? artifacts.read(sha256, from, to) : packed.read(from, to);
+  return http.body(inParts(read, start, end), status);
 }
 
 async function receive(context: Context, http: HttpContext<AppEnvironment>): Promise<Response> {
@@ -114,14 +117,15 @@ export function acceptedEncodings(header: string | undefined): ContentEncoding[]
   return (['br', 'gzip'] as const).filter((encoding) => accepted.has(encoding));
 }
 
-function etagOf(sha256: string, { encoding }: PackedArtifact): string {
+/** The packed form is other bytes, so it has a tag of its own (RFC 9110, section 8.8.3). */
+function etagOf(sha256: string, encoding: ContentEncoding): string {
   return `"${sha256}-${encoding}"`;
 }
 
-/** Whether an `If-None-Match` names the tag. */
-function isMatch(header: string | undefined, etag: string): boolean {
-  const tags = header?.split(',') ?? [];
-  return tags.some((tag) => tag.trim().replace(/^W\//, '') === etag);
+/** The first of `etags` that an `If-None-Match` names (RFC 9110, section 13.1.2), if any. */
+function matching(header: string | undefined, etags: readonly string[]): string | undefined {
+  const named = header?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
+  return named.includes('*') ? etags[0] : etags.find((etag) => named.includes(etag));
 }
 
 /** The bytes from `start` up to, not including, `end`, read as they are taken. */

@@ -18,14 +18,23 @@ export function gate(context: Context, role: Role): MiddlewareHandler<AppEnviron
   };
 }
 
+/** Hosts that no name server decides on: addresses, and this very machine. */
+const FIXED_HOST = /^(localhost|.+\.localhost|[\d.]+|\[[\da-f:.]+\])$/;
+
 /**
  * Where callers need no token, a page that the operator happens to visit could send its requests here: browsers name its
- * origin, which has to be ours or an allowed one for whatever changes the mesh.
+ * origin, which has to be ours or an allowed one for whatever changes the mesh. A page whose own name was pointed at us in
+ * the meantime (DNS rebinding) looks like ours, so a name counts only where it is allowed.
  */
 function checkOrigin(http: HttpContext<AppEnvironment>, allowed: readonly string[]): void {
   const origin = http.req.header('origin');
-  if (origin === undefined || allowed.includes(origin) || new URL(http.req.url).origin === origin) return;
-  throw new MeshError('MESH_FORBIDDEN', `Pages of "${origin.slice(0, 128)}" may not change this mesh`);
+  const own = new URL(http.req.url);
+  if (origin === undefined || allowed.includes(origin)) return;
+  if (own.origin === origin && FIXED_HOST.test(own.hostname)) return;
+  throw new MeshError(
+    'MESH_FORBIDDEN',
+    `Pages of "${origin.slice(0, 128)}" may not change this mesh; those of an allowed origin may`,
+  );
 }
 
 function rateLimited(subject: string, waitMs: number): MeshError {

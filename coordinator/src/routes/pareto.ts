@@ -1,6 +1,7 @@
 import {
   type ParetoLine,
   type Place,
+  type ProfileBook,
   paretoLines,
   type RegisteredTask,
   workerUsdPerHour,
@@ -22,14 +23,15 @@ export function paretoRoutes(context: Context): Hono<AppEnvironment> {
 function linesOf(context: Context, task: RegisteredTask): ParetoLineBody[] {
   const { book, pageBook, options } = context;
   const now = options.clock.wallTime();
-  const ofTask = (profile: { readonly task: string }) => profile.task === task.task;
-  const pageProfiles = pageBook.view(now).filter(ofTask);
+  // Only single inputs are compared; finding them among all sizes takes long where pages report many device classes.
+  const single = (from: ProfileBook) => from.view(now, task.task).filter(({ batch }) => batch === 1);
+  const pageProfiles = single(pageBook);
   const pages = [...new Set(pageProfiles.map(({ deviceClass }) => deviceClass))].map(
     (deviceClass): Place => ({ tier: 'browser', deviceClass }),
   );
   const lines = paretoLines({
     variants: task.variants,
-    profiles: [...book.view(now).filter(ofTask), ...pageProfiles],
+    profiles: [...single(book), ...pageProfiles],
     places: [...workerPlaces(context), ...pages],
     prices: options.prices,
     maxAccuracyDrop: MAX_ACCURACY_DROP,

@@ -42,7 +42,7 @@ export async function register(context: Context, http: HttpContext<AppEnvironmen
   const signal = AbortSignal.any([http.req.raw.signal, context.closing, abort.signal]);
   const work = run(context, registrar, request, task, (event) => stream.say(event), signal).catch(
     (error: unknown) => {
-      throw asMeshError(context, error);
+      throw asMeshError(context, error, signal);
     },
   );
   context.background(
@@ -180,10 +180,11 @@ class EventStream {
   }
 }
 
-function asMeshError({ options, closing }: Context, cause: unknown): MeshError {
+function asMeshError({ options }: Context, cause: unknown, signal: AbortSignal): MeshError {
   if (cause instanceof MeshError) return cause;
-  if (cause instanceof Error && cause.name === 'AbortError') {
-    const { reason } = closing;
+  if (signal.aborted) {
+    // Of a caller that went away the reason is whatever the HTTP server makes of it, be it no error at all.
+    const reason: unknown = signal.reason;
     return reason instanceof MeshError
       ? reason
       : new MeshError('MESH_CANCELLED', 'The caller went away', { cause });

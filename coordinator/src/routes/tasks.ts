@@ -14,12 +14,13 @@ export function taskRoutes(context: Context): Hono<AppEnvironment> {
   const routes = new Hono<AppEnvironment>();
   routes.post('/v1/tasks/:task/infer', gate(context, 'client'), async (http) => {
     const request = entry(http);
-    const target = admitTarget(context, { task: http.req.param('task'), id: request.decisionId });
+    const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+    const brings = PICTURES.has(contentType) ? 'picture' : 'tensors';
+    const target = admitTarget(context, { task: http.req.param('task'), id: request.decisionId, brings });
     const query = parametersFromQuery(new URL(http.req.url).searchParams);
     admitSpec(target, query); // A bad parameter is refused before the body is read.
-    const contentType = (http.req.header('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
     checkMediaType(target, contentType);
-    const maxBytes = PICTURES.has(contentType) ? LIMITS.maxBodyBytes : LIMITS.maxInferJsonBytes;
+    const maxBytes = brings === 'picture' ? LIMITS.maxBodyBytes : LIMITS.maxInferJsonBytes;
     return await whileUsing(context, target, () =>
       withBody(context, http, maxBytes, (body) =>
         inferBody(context, http, request, target, contentType, query, body),

@@ -35,17 +35,22 @@ export interface Target {
 
 /**
  * Finds what a URL names. Where two revisions serve, the request's id decides between them, unless the pinned variant is
- * in one of them alone; without an id it is the active one.
+ * in one of them alone, or `brings` (default: tensors) suits the active one alone; without an id it is the active one.
  *
  * @throws MeshError `MESH_UNKNOWN_TASK` or `MESH_UNKNOWN_VARIANT`.
  */
 export function admitTarget(
   { catalog, rollouts }: Pick<Context, 'catalog' | 'rollouts'>,
-  named: { readonly task: string; readonly variant?: string | undefined; readonly id?: string },
+  named: {
+    readonly task: string;
+    readonly variant?: string | undefined;
+    readonly id?: string;
+    readonly brings?: 'tensors' | 'picture';
+  },
 ): Target {
   const record = catalog.known(named.task);
-  const chosen = named.id === undefined ? record.active : rollouts.revisionFor(record, named.id);
-  const { variant } = named;
+  const { variant, id, brings = 'tensors' } = named;
+  const chosen = id === undefined ? record.active : rollouts.revisionFor(record, id, brings);
   if (variant === undefined) return { task: chosen, variant };
   const hasIt = ({ variants }: RegisteredTask) => variants.some((entry) => entry.variant === variant);
   const task = hasIt(chosen) ? chosen : (rollouts.served(record).find(hasIt) ?? chosen);

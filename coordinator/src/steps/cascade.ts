@@ -67,7 +67,7 @@ export async function executeCascade(
       judged.option.costPicoUsd + escalation.value * (large?.option.costPicoUsd ?? 0),
     ),
   };
-  const { outputs } = first.executed;
+  const outputs = namedOutputs(variant, first);
   const unsure = unsureRows(admitted, outputs, cascade.threshold, variant.isBatchable);
   if (unsure.length === 0) return { outputs, stage: 'small', executions: [first], ...predicted };
 
@@ -80,13 +80,18 @@ export async function executeCascade(
   };
   const before = [() => explainCandidates(first.decision)];
   const second = await execute(context, rest, { ...asked, rows: rest.rows }, { ...trail, before });
-  const answer = second.executed.outputs;
+  const answer = namedOutputs(variant, second);
   return {
     outputs: isPart ? replaceRows(outputs, unsure, answer) : answer,
     stage: 'large',
     executions: [first, second],
     ...predicted,
   };
+}
+
+/** A stage's outputs that the task names; others mean something to their own model alone, and cannot be put together. */
+function namedOutputs({ outputs }: VariantSpec, { executed }: Execution): readonly Tensor[] {
+  return executed.outputs.filter(({ name }) => outputs.some((output) => output.name === name));
 }
 
 /** What a stage must meet by itself: time and privacy; accuracy and model are the cascade's. */

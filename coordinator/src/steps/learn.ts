@@ -25,6 +25,9 @@ const PAGE_BOUNDS: { readonly [Part in keyof Footprint]: number } = {
   runtimeBytes: LIMITS.maxArtifactBytes,
 };
 
+/** Pages run one input at a time; more sizes would only be more for us to hold. */
+const PAGE_BATCH = 1;
+
 /** Device classes of pages; anything else a page cannot have measured. */
 const PAGE_CLASS = /^(webgpu|wasm):/;
 const PAGE_REPORTER = 'page:';
@@ -43,7 +46,8 @@ export function learnFromWorker(context: Context, workerId: string, reports: rea
 export function learnFromPage(context: Context, subject: string, reports: readonly ProfileReport[]): number {
   let learned = 0;
   for (const report of reports) {
-    const computeMs = PAGE_CLASS.test(report.deviceClass) ? clampSketch(report.computeMs) : undefined;
+    const isPages = PAGE_CLASS.test(report.deviceClass) && report.batch === PAGE_BATCH;
+    const computeMs = isPages ? clampSketch(report.computeMs) : undefined;
     if (computeMs === undefined) continue;
     const reporter = `${PAGE_REPORTER}${subject}:${report.epoch}`;
     learned += absorb(context, context.pageBook, reporter, [{ ...plausible(report), computeMs }]);

@@ -19,13 +19,15 @@ interface Answer {
 
 /**
  * Runs an answered request on the task's next revision too, where that is a shadow and the request falls into its share,
- * and compares. Nobody waits for it, it takes only a place that is idle, and it is charged to nobody.
+ * and compares. Nobody waits for it, it takes only a place that is idle, and it is charged to nobody. A revision that takes
+ * other tensors cannot be asked with these.
  */
 export function shadow(context: Context, admitted: Admitted, answer: Answer): void {
   const { task, decisionId } = admitted;
-  const next = context.rollouts.shadowFor(task.task, decisionId);
-  if (next === undefined) return;
-  const end = context.shadows.begin();
+  const found = context.rollouts.shadowFor(task.task, decisionId);
+  if (found === undefined) return;
+  const { next, isSameInterface } = found;
+  const end = isSameInterface ? context.shadows.begin() : undefined;
   const held = end === undefined ? undefined : hold(context, admitted);
   if (end === undefined || held === undefined) {
     end?.();

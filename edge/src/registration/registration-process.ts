@@ -1,37 +1,39 @@
 /*
  * Entry of a registration process. Making and trying variants takes all of a core for minutes: it runs in a process of its
- * own, below the priority of those that serve, and may be killed at any moment.
+ * own, below the priority of those that serve, and may be killed at any moment. Who started it kills it after its answer.
  */
 import { setPriority } from 'node:os';
+import type { ArtifactStore } from '@nearfar/core';
 import { MeshError } from '@nearfar/protocol';
-import { artifactFiles, createEngineRunner, registerTask } from '@nearfar/register';
-import type { RegistrationOrder, RegistrationReply } from './messages.ts';
+import {
+  artifactFiles,
+  createEngineRunner,
+  folderFiles,
+  registerTask,
+  type SourceFiles,
+} from '@nearfar/register';
+import type { RegistrationFiles, RegistrationOrder, RegistrationReply } from './messages.ts';
 import { openStateParts } from './state-parts.ts';
 
 const LOW_PRIORITY = 10;
 
 setPriority(LOW_PRIORITY);
-process.once('message', (order: RegistrationOrder) => {
-  void register(order).then(async (reply) => {
-    await say(reply);
-    process.disconnect();
-  });
-});
-// Nobody is left to tell.
-process.once('disconnect', () => process.exit());
+process.once('message', (order: RegistrationOrder) => void register(order).then(say));
+// Nobody is left to tell. An orderly end would wait for a thread that is stuck inside a runtime.
+process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
-async function register({ request, known, stateDirectory }: RegistrationOrder): Promise<RegistrationReply> {
+async function register(order: RegistrationOrder): Promise<RegistrationReply> {
+  const { manifest, options, files, known, stateDirectory } = order;
   const { artifacts, journal } = openStateParts(stateDirectory);
-  const runner = createEngineRunner();
   try {
-    const task = await registerTask(request.manifest, request.options, {
-      files: artifactFiles(artifacts, request.files),
+    const task = await registerTask(manifest, options, {
+      files: openFiles(files, artifacts),
       artifacts,
       journal,
-      runner,
+      runner: createEngineRunner(),
       known,
       wallTime: Date.now,
-      emit: (event) => void say({ kind: 'event', event }),
+      emit: (event) => say({ kind: 'event', event }),
       // A registration that is no longer wanted ends with its process.
       signal: new AbortController().signal,
     });
@@ -41,15 +43,22 @@ async function register({ request, known, stateDirectory }: RegistrationOrder): 
   }
 }
 
-function say(reply: RegistrationReply): Promise<void> {
-  return new Promise((resolve) => {
-    if (process.send === undefined) return resolve();
-    process.send(reply, () => resolve());
-  });
+function openFiles(files: RegistrationFiles, artifacts: ArtifactStore): SourceFiles {
+  return files.kind === 'folders' ? folderFiles(files.folders) : artifactFiles(artifacts, files.files);
+}
+
+function say(reply: RegistrationReply): void {
+  process.send?.(reply);
 }
 
 function asMeshError(cause: unknown): MeshError {
   if (cause instanceof MeshError) return cause;
   process.stderr.write(`registration failed: ${cause instanceof Error ? cause.stack : String(cause)}\n`);
-  return new MeshError('MESH_INTERNAL', 'The registration failed; the log of the mesh says why', { cause });
+  return new MeshError(
+    'MESH_INTERNAL',
+    'The registration failed; standard error (the log of a mesh) says why',
+    {
+      cause,
+    },
+  );
 }

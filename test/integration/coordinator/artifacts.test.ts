@@ -108,6 +108,21 @@ describe('getting files', () => {
     expect([length, packing, head.body.byteLength]).toEqual([String(TEXT.byteLength), undefined, 0]);
   });
 
+  test('is spared who has one in any form that he can use', async () => {
+    const { sha256 } = await mesh.coordinator.artifacts.write(TEXT);
+    const plain = await get(sha256, { 'Accept-Encoding': 'br', 'If-None-Match': `"${sha256}"` });
+    expect([plain.status, plain.headers.etag, plain.body.byteLength]).toEqual([304, `"${sha256}"`, 0]);
+    expect((await get(sha256, { 'If-None-Match': '*' })).status).toBe(304);
+    expect((await get(sha256, { 'If-None-Match': `"${sha256}-br"` })).status).toBe(200);
+  });
+
+  test('asks HEAD about the whole file, whatever range is named', async () => {
+    const { sha256 } = await mesh.coordinator.artifacts.write(TEXT);
+    const head = await get(sha256, { Range: 'bytes=2-6' }, 'HEAD');
+    const { 'content-range': range, 'content-length': length } = head.headers;
+    expect([head.status, range, length]).toEqual([200, undefined, String(TEXT.byteLength)]);
+  });
+
   test('a range is always of the file as it is', async () => {
     const { sha256 } = await mesh.coordinator.artifacts.write(TEXT);
     const accept = { 'Accept-Encoding': 'br' };

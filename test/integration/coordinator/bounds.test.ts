@@ -138,6 +138,9 @@ test('what a page reports is never taken for a worker’s profile', async () => 
     deviceClass,
     computeMs: sketch.toData(),
   }));
+  // Nor does a page run several inputs at once: each size that it made up would be one more to keep.
+  const sizes = [2, 3, 1_024].map((batch) => ({ ...report, batch, deviceClass: 'webgpu:page' }));
+  profiles.push(...sizes.map((size) => ({ ...size, computeMs: sketch.toData() })));
   const answer = await post(mesh, '/v1/outcomes', 'page', { outcomes: [], profiles });
   expect(await answer.json()).toMatchObject({ profiles: 1 });
   // A worker of a class that only pages know is no candidate before it has measured itself.

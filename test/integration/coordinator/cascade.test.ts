@@ -1,4 +1,4 @@
-import type { Tensor, VariantSpec } from '@nearfar/protocol';
+import { float32Tensor, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
 import { sampleTask, sampleVariant } from '../../support/coordinator/sample-task.ts';
@@ -105,6 +105,32 @@ describe('a pinned cascade', () => {
     expect(outputs?.[0]?.data).toEqual([...SURE, ...LARGE, ...SURE, ...LARGE]);
     expect(parameters).toMatchObject({ cascade_stage: 'large' });
     expect(executed()).toEqual(['tiny-fp32-onnx', 'large-fp32-onnx']);
+  });
+
+  test('answers only what the task names: other outputs of its stages do not go together', async () => {
+    worker.onExecute = (request, tensors) => {
+      const rows = tensors[0]?.shape[0] ?? 1;
+      const width = request.variant === 'large-fp32-onnx' ? 5 : 2;
+      const scores = Float32Array.from({ length: rows * 3 }, (_, index) => (index % 6 === 2 ? 9 : 0));
+      worker.send(
+        {
+          type: 'execute-result',
+          requestId: request.requestId,
+          queueMs: 0,
+          batchWaitMs: 0,
+          computeMs: 2,
+          batchSize: rows,
+          load: { backlogMs: 0, waiting: 0, running: 0, lastSequence: 0 },
+        },
+        [
+          float32Tensor('logits', [rows, 3], scores),
+          float32Tensor('features', [rows, width], new Float32Array(rows * width)),
+        ],
+      );
+    };
+    const { status, parameters, outputs } = await mesh.infer({}, PATH, [input(1, 0)]);
+    expect([status, parameters?.cascade_stage]).toEqual([200, 'large']);
+    expect(outputs?.map(({ name }) => name)).toEqual(['logits']);
   });
 
   test('is found by its name as a model, and by nobody who asks for something else', async () => {

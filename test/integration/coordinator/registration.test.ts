@@ -46,14 +46,15 @@ const PROGRESS: RegistrarEvent = { type: 'progress', phase: 'generate', done: 0,
 
 async function setUp(clock: Clock = nodeClock) {
   const registrar = new HandRegistrar();
-  const mesh = await TestMesh.start({ registrar, clock });
+  const logged: string[] = [];
+  const mesh = await TestMesh.start({ registrar, clock, log: (level) => logged.push(level) });
   closers.push(() => mesh.close());
   const file = await mesh.coordinator.artifacts.write(new TextEncoder().encode('a model'));
   const artifact = { path: 'tiny.onnx', ...file };
   const made = sampleTask({ variants: [sampleVariant({ artifacts: [artifact] })] });
   const post = (body: unknown, init: RequestInit = {}) =>
     mesh.call('/v1/models', { method: 'POST', body: JSON.stringify(body), ...init });
-  return { registrar, mesh, file, made, post };
+  return { registrar, mesh, file, made, post, logged };
 }
 
 /** A registration of a task with this name. */
@@ -225,7 +226,7 @@ describe('bounds', () => {
   });
 
   test('a caller that goes away ends it, and nothing is registered', async () => {
-    const { registrar, mesh, made, post } = await setUp();
+    const { registrar, mesh, made, post, logged } = await setUp();
     const abort = new AbortController();
     const answer = post(asked(), { signal: abort.signal });
     const call = await registrar.call();
@@ -237,6 +238,8 @@ describe('bounds', () => {
     (await registrar.call(1)).resolve(made);
     expect((await again).status).toBe(200);
     expect(mesh.coordinator.records()).toEqual([{ active: made }]);
+    // Nothing of ours failed.
+    expect(logged).not.toContain('error');
   });
 
   test('a mesh that shuts down ends it', async () => {

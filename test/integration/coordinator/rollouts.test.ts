@@ -1,3 +1,4 @@
+import { type IncomingMessage, request } from 'node:http';
 import type { TaskRecord } from '@nearfar/core';
 import type { TaskInfo } from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -164,6 +165,11 @@ describe('registering again', () => {
     const variants = [sampleVariant(), sampleVariant({ variant: 'tiny-fp16-onnx', precision: 'fp16' })];
     const { next } = await mesh.coordinator.register(sampleTask({ source: 'more', variants }));
     expect(next?.task).toMatchObject({ revision: 2, variants: [{ revision: 1 }, { revision: 1 }] });
+    // Also when whoever gave it another number did not know of that revision.
+    const [tiny, ...others] = variants;
+    const given = [{ ...tiny, revision: 7 } as typeof tiny, ...others].filter((entry) => entry !== undefined);
+    const later = await mesh.coordinator.register(sampleTask({ source: 'later', variants: given }));
+    expect(later.next?.task).toMatchObject({ revision: 3, variants: [{ revision: 1 }, { revision: 1 }] });
   });
 });
 
@@ -294,7 +300,7 @@ describe('an operator', () => {
     worker.report();
     await expect.poll(revisions).toEqual([1, undefined, 2]);
     await mesh.coordinator.register(
-      changedTask({ source: 'third', variants: [sampleVariant({ revision: 3 })] }),
+      changedTask({ source: 'third', variants: [sampleVariant({ revision: 3, artifacts: [] })] }),
     );
     expect(record().next?.task.revision).toBe(3);
   });
@@ -414,6 +420,15 @@ test('a mesh without tokens takes no changes from pages of elsewhere', async () 
     expect(await from('https://evil.example')).toBe(403);
     expect(await from('https://console.example')).toBe(409);
     expect(await from(open.url)).toBe(409);
+    // A name that was pointed here after its page had been loaded: to the browser this is the page's own origin.
+    const rebound = { Host: 'evil.example', Origin: 'http://evil.example' };
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    request(`${open.url}/v1/models/sample/rollback`, { method: 'POST', headers: rebound }, resolve)
+      .on('error', reject)
+      .end();
+    const answer = await promise;
+    answer.resume();
+    expect(answer.statusCode).toBe(403);
     const asked = { method: 'POST', body: JSON.stringify({ inputs: [SAMPLE_INPUT] }) };
     expect((await fetch(`${open.url}/v2/models/sample/infer`, asked)).status).toBe(503);
   } finally {

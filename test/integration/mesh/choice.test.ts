@@ -67,7 +67,9 @@ describe('the choice moves as it should', () => {
     const listed = decision.candidates.map(({ worker, variant }) => `${worker} ${variant}`);
     const workers = await mesh.workers();
     const expected = workers.flatMap(({ workerId }) =>
-      ['large', 'small', 'tiny'].map((model) => `${workerId} ${model}-fp32-onnx`),
+      ['large-fp32-onnx', 'small-fp32-onnx', 'small-fp32-tfjs', 'tiny-fp32-onnx', 'tiny-fp32-tfjs'].map(
+        (variant) => `${workerId} ${variant}`,
+      ),
     );
     expect(listed.sort()).toEqual(expected.sort());
     expect(decision.candidates.filter((candidate) => candidate.verdict === 'chosen')).toHaveLength(1);

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -78,6 +78,37 @@ describe('registering without a mesh', () => {
     expect(task?.variants.map(({ variant }) => variant)).toEqual(['tiny-fp32-onnx']);
   });
 
+  test('--data names any folder with the eval data, and one that is not there is wrong usage', async () => {
+    const data = join(workspace.folder, 'elsewhere');
+    await mkdir(data);
+    for (const name of ['images.gz', 'labels.gz'])
+      await rename(join(workspace.folder, name), join(data, name));
+    expect((await workspace.register('--no-generate', '--data', data)).code).toBe(0);
+    const [task] = await workspace.models();
+    expect(task?.variants.map(({ accuracySource }) => accuracySource)).toEqual(['measured']);
+
+    const { code, stderr } = await workspace.register('--data', join(data, 'none'));
+    expect([code, stderr]).toEqual([2, expect.stringContaining('Expected --data to name a folder')]);
+  });
+
+  test('--rollout says that there is no traffic to move', async () => {
+    const { code, stderr } = await workspace.register('--no-generate', '--rollout', 'canary');
+    expect([code, stderr]).toEqual([0, expect.stringContaining('no traffic')]);
+  });
+
+  test('two registrations of a task at once keep both of its revisions', async () => {
+    const other = join(workspace.folder, 'other.json');
+    await writeFile(other, JSON.stringify({ ...SMALL_MANIFEST, defaults: { slo_ms: 50 } }));
+    // The second knows nothing of the first when it begins, and ends long after it.
+    const ended = await Promise.all([
+      workspace.register('--no-generate'),
+      runNearfar(['register', other, '--local', '--state', workspace.state]),
+    ]);
+    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
+    const [task] = await workspace.models();
+    expect(task).toMatchObject({ revision: 2, previousRevision: 1 });
+  });
+
   test('--json prints only JSON', async () => {
     const { stdout } = await workspace.register('--json');
     expect(JSON.parse(stdout)).toMatchObject({ task: 'small-fashion', revision: 1 });
@@ -122,7 +153,49 @@ describe('a registration that is killed', () => {
     const after = new Set(await readdir(join(workspace.state, 'registrations')));
     for (const name of kept) expect(after).toContain(name);
   });
+
+  /** Starts a registration and gives it with the process that does its work, as soon as that is under way. */
+  async function underWay() {
+    const args = [LAUNCHER, 'register', workspace.manifest, '--local', '--state', workspace.state];
+    const command = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    command.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    await expect.poll(() => stderr, { timeout: 30_000 }).toContain('accepted');
+    const children = await readFile(`/proc/${command.pid}/task/${command.pid}/children`, 'utf8');
+    const [worker] = children.trim().split(' ').map(Number);
+    if (worker === undefined) throw new Error('Expected a process that does the work');
+    return { command, worker, said: () => stderr };
+  }
+  const hasProc = process.platform === 'linux';
+
+  test.skipIf(!hasProc)(
+    'says so when the process that does the work dies: a model may crash a runtime',
+    async () => {
+      const { command, worker, said } = await underWay();
+      process.kill(worker, 'SIGKILL');
+      expect(await once(command, 'close')).toEqual([1, null]);
+      expect(said()).toContain('The registration process ended by SIGKILL; run it again');
+      expect(await workspace.models()).toEqual([]);
+    },
+  );
+
+  test.skipIf(!hasProc)('leaves no process behind', async () => {
+    const { command, worker } = await underWay();
+    command.kill('SIGKILL');
+    await expect.poll(() => isAlive(worker), { timeout: 30_000 }).toBe(false);
+  });
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe('bad input', () => {
   async function refused(): Promise<string> {

@@ -1,15 +1,27 @@
+import { cpus } from 'node:os';
 import { Sketch } from '@nearfar/core';
+import { float32Tensor, float32Values } from '@nearfar/protocol';
 import { createWorker, systemClock } from '@nearfar/worker';
 import { expect, test } from 'vitest';
 import { digitsInputs, sampleVariant } from '../../support/worker/digits.ts';
 import { LatencyLink } from '../../support/worker/latency-link.ts';
 import { sourceOf } from '../../support/worker/model-variant.ts';
 
-/** Times alone and beside a load are taken in turns, so that whatever else the machine does falls on both alike. */
-const ROUNDS = 7;
+/** Rounds that count: each measures alone, then beside a load. */
+const ROUNDS = 8;
 const ALONE_MS = 1_500;
+/** Rounds in which other processes take more than this share of one core do not count: two cores are what is promised. */
+const OTHERS_SHARE = 0.05;
+const GIVE_UP_AFTER_MS = 45_000;
 
-test('the 99th percentile of one variant stays below 1.5 times its own while another one is loaded and measured', async () => {
+/** Milliseconds that other processes of this machine have computed so far. */
+function othersMs(): number {
+  const busyMs = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+  const { user, system } = process.cpuUsage();
+  return busyMs - (user + system) / 1_000;
+}
+
+test('the 99th percentile of one variant stays below 1.5 times its own while another one is loaded and measured', async (context) => {
   const served = await sampleVariant('digits', 'large');
   const loaded = await sampleVariant('fashion', 'large');
   const worker = await createWorker({
@@ -28,15 +40,16 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
     link.deliver({ type: 'variant-load', spec });
     await link.ready(spec.task, spec.variant);
   };
-  const [input] = await digitsInputs();
+  // Four pictures take about 3 ms, as a small MobileNet does.
+  const pictures = (await digitsInputs()).slice(0, 4).flatMap((picture) => [...float32Values(picture)]);
+  const input = float32Tensor('image', [4, 1, 28, 28], Float32Array.from(pictures));
   const { task, variant } = served.spec;
 
-  /** 99th percentile of requests that are sent one after another until `ended` says so. */
-  const p99Ms = async (ended: () => boolean) => {
+  /** Times of requests that are sent one after another until `ended` says so. */
+  const timesOf = async (ended: () => boolean) => {
     const times = new Sketch();
-    while (!ended()) times.add(await link.latencyMs({ task, variant }, input === undefined ? [] : [input]));
-    expect(times.count).toBeGreaterThan(100);
-    return times.quantile(0.99) ?? Number.NaN;
+    while (!ended()) times.add(await link.latencyMs({ task, variant }, [input]));
+    return times;
   };
   const passed = (durationMs: number) => {
     const endsAt = performance.now() + durationMs;
@@ -44,23 +57,33 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
   };
 
   await load(served);
-  await p99Ms(passed(ALONE_MS)); // The first requests are slower than those that follow.
+  await timesOf(passed(ALONE_MS)); // The first requests are slower than those that follow.
   const alone = new Sketch();
   const beside = new Sketch();
-  for (let round = 0; round < ROUNDS; round++) {
-    alone.add(await p99Ms(passed(ALONE_MS)));
+  const isOver = passed(GIVE_UP_AFTER_MS);
+  let rounds = 0;
+  while (rounds < ROUNDS && !isOver()) {
+    const startedAt = performance.now();
+    const othersBefore = othersMs();
+    const timesAlone = await timesOf(passed(ALONE_MS));
     let isLoaded = false;
     const loading = load(loaded).then(() => {
       isLoaded = true;
     });
-    beside.add(await p99Ms(() => isLoaded));
+    const timesBeside = await timesOf(() => isLoaded);
     await loading;
     const { spec } = loaded;
     link.deliver({ type: 'variant-unload', task: spec.task, variant: spec.variant, revision: spec.revision });
+    const othersShare = (othersMs() - othersBefore) / (performance.now() - startedAt);
+    if (othersShare > OTHERS_SHARE) continue;
+    alone.merge(timesAlone);
+    beside.merge(timesBeside);
+    rounds += 1;
   }
   await worker.close();
-  // The middle one of the rounds: a burst of somebody else's work in one of them does not decide.
-  const ratio = (beside.quantile(0.5) ?? Number.NaN) / (alone.quantile(0.5) ?? Number.NaN);
-  console.log("ratio", ratio, alone.quantile(.5), beside.quantile(.5));
+  if (rounds < ROUNDS) context.skip(`other processes kept this machine busy: ${rounds} quiet rounds`);
+  // Enough that the slowest hundredth is more than one or two.
+  expect(Math.min(alone.count, beside.count)).toBeGreaterThan(500);
+  const ratio = (beside.quantile(0.99) ?? Number.NaN) / (alone.quantile(0.99) ?? Number.NaN);
   expect(ratio).toBeLessThan(1.5);
 });

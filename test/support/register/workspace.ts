@@ -25,6 +25,7 @@ export interface Workspace {
 export interface ListedTask {
   readonly task: string;
   readonly revision: number;
+  readonly previousRevision?: number;
   readonly variants: readonly {
     readonly variant: string;
     readonly revision: number;

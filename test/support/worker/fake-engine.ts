@@ -53,16 +53,16 @@ export class FakeEngine implements Engine {
   async measure(
     session: string,
     tensors: readonly SharedTensor[],
-    { warmUps, runs, withinMs }: MeasureLimits,
+    { runs, withinMs }: MeasureLimits,
   ): Promise<MeasuredTimes> {
     const timesMs: number[] = [];
     let spentMs = 0;
-    for (let index = 0; index < warmUps + runs && (index <= warmUps || spentMs < withinMs); index++) {
+    do {
       const { computeMs } = await this.run(session, tensors);
+      timesMs.push(computeMs);
       spentMs += computeMs;
-      if (index >= warmUps) timesMs.push(computeMs);
-    }
-    return { timesMs, spentMs };
+    } while (timesMs.length < runs && spentMs < withinMs);
+    return { timesMs };
   }
 
   unload(session: string): Promise<void> {

@@ -153,6 +153,16 @@ describe('packed forms', () => {
     await store.close();
   });
 
+  test('of a small file does not wait for that of a large one', async () => {
+    const store = openArtifactFolder(folder);
+    const large = await store.write(randomBytes(64 * 1024 * 1024));
+    const small = await store.write(text);
+    expect(await store.packed?.(large.sha256, ['br'])).toBeUndefined();
+    expect((await store.packed?.(small.sha256, ['br']))?.encoding).toBe('br');
+    expect(await filesIn(folder)).not.toContain(`${large.sha256}.br`);
+    await store.close();
+  });
+
   test('making one ends with the store, and leaves nothing', async () => {
     const store = openArtifactFolder(folder);
     const { sha256 } = await store.write(new Uint8Array(17 * 1024 * 1024));

@@ -126,6 +126,39 @@ describe('the fleet', () => {
     expect(link.of('variant-load')).toHaveLength(2);
   });
 
+  test('has a variant that failed loaded again when it is registered anew, and only then', () => {
+    const { fleet, join, setVariants } = setUp();
+    const link = join();
+    const { task, variant, revision } = sampleVariant();
+    const report = (state: 'ready' | 'failed') =>
+      link.deliver({ type: 'load-report', load: LOAD, replicas: [{ task, variant, revision, state }] });
+    report('failed');
+    fleet.assignAll();
+    expect(link.of('variant-load')).toHaveLength(1);
+    setVariants([sampleVariant({ tolerance: 0.1 })]);
+    expect(link.of('variant-load')).toMatchObject([{}, { spec: { revision, tolerance: 0.1 } }]);
+    // It has not failed again yet.
+    expect(fleet.find('w1')?.replicas()).toEqual([]);
+    report('ready');
+    setVariants([sampleVariant({ tolerance: 0.2 })]);
+    expect(link.of('variant-load')).toHaveLength(2);
+  });
+
+  test('takes from a worker what was given up while it was away, and does not count on it', () => {
+    const { fleet, join } = setUp();
+    const link = join();
+    const [kept, former] = [1, 2].map((revision) => {
+      const { task, variant } = sampleVariant();
+      return { task, variant, revision, state: 'ready' as const };
+    });
+    if (kept === undefined || former === undefined) throw new Error('Expected replicas');
+    link.deliver({ type: 'load-report', load: LOAD, replicas: [kept, former] });
+    expect(link.of('variant-unload')).toMatchObject([{ revision: 2 }]);
+    expect(fleet.find('w1')?.replicas()).toEqual([kept]);
+    link.deliver({ type: 'load-report', load: LOAD, replicas: [kept] });
+    expect(link.of('variant-unload')).toHaveLength(1);
+  });
+
   test('closes a link that speaks another protocol, says something else first, or says nothing', async () => {
     const { clock, fleet } = setUp();
     const [old, rude, mute] = [new FakeLink(), new FakeLink(), new FakeLink()];

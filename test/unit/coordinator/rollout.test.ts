@@ -1,16 +1,19 @@
-import type { TaskRecord } from '@nearfar/core';
-import { float32Tensor, type VariantSpec } from '@nearfar/protocol';
+import { ProfileBook, Sketch, type TaskRecord } from '@nearfar/core';
+import { float32Tensor, LINK_PROTOCOL, type VariantSpec, type WorkerHello } from '@nearfar/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { revisionsOf } from '../../../coordinator/src/catalog.ts';
+import { FleetWorker } from '../../../coordinator/src/fleet-worker.ts';
 import { highestOf, remembering, renumbered } from '../../../coordinator/src/rollout/numbers.ts';
 import { isSameAnswer } from '../../../coordinator/src/rollout/same-answer.ts';
 import { isSameJson } from '../../../coordinator/src/rollout/same-json.ts';
 import { positionOf } from '../../../coordinator/src/rollout/share.ts';
 import { Usage } from '../../../coordinator/src/rollout/usage.ts';
+import { isWarm } from '../../../coordinator/src/rollout/warm.ts';
 import { replaceRows, takeRows } from '../../../coordinator/src/steps/tensor-rows.ts';
 import { taskInfo, tiersOf } from '../../../coordinator/src/task-info.ts';
 import { changedTask, sampleTask, sampleVariant } from '../../support/coordinator/sample-task.ts';
+import { ManualClock } from '../../support/worker/manual-clock.ts';
 
 describe('the share of a rollout', () => {
   test('is always the same for an id, and from 0 to below 1', () => {
@@ -91,6 +94,59 @@ describe('numbers', () => {
         }
       }),
     );
+  });
+});
+
+describe('warm', () => {
+  const deviceClass = 'cpu:test';
+  const book = new ProfileBook();
+  const sketch = new Sketch();
+  for (let run = 0; run < 50; run += 1) sketch.add(2);
+  for (const { task, variant, revision } of sampleTask().variants) {
+    const report = { task, variant, revision, deviceClass, batch: 1, epoch: 'e', version: 1 };
+    book.absorb({ reporter: 'w', receivedAt: 0, report: { ...report, computeMs: sketch.toData() } });
+  }
+
+  const worker = (tier: 'edge' | 'pool', state: 'loading' | 'ready' | 'failed'): FleetWorker => {
+    const link = {
+      send: () => {},
+      close: () => {},
+      onMessage: () => {},
+      onClose: () => {},
+      bufferedBytes: 0,
+    };
+    const hello: WorkerHello = {
+      type: 'worker-hello',
+      protocol: LINK_PROTOCOL,
+      workerId: tier,
+      tier,
+      device: { kind: 'cpu', deviceClass, description: '' },
+      slots: 1,
+      queueCapacity: 1,
+      formats: ['onnx'],
+    };
+    const made = new FleetWorker(hello, link, new ManualClock());
+    const { variants } = sampleTask();
+    made.assign(variants);
+    const load = { backlogMs: 0, waiting: 0, running: 0, lastSequence: 0 };
+    const replicas = variants.map(({ task, variant, revision }) => ({ task, variant, revision, state }));
+    made.receive({ type: 'load-report', load, replicas }, []);
+    return made;
+  };
+
+  test.each([
+    ['ready', 'ready', true],
+    ['loading', 'ready', false],
+    ['ready', 'loading', false],
+    ['failed', 'ready', true],
+    ['failed', 'failed', false],
+  ] as const)('%s at the edge, %s in the pool: %s, since callers may keep off a tier', (edge, pool, is) => {
+    expect(isWarm(sampleTask(), [worker('edge', edge), worker('pool', pool)], book)).toBe(is);
+  });
+
+  test('one worker of a tier is enough, also beside one that still loads', () => {
+    expect(isWarm(sampleTask(), [worker('pool', 'ready'), worker('pool', 'loading')], book)).toBe(true);
+    expect(isWarm(sampleTask(), [], book)).toBe(false);
   });
 });
 

@@ -124,6 +124,18 @@ describe('profile book', () => {
     expect(book.view(1_000)[0]?.reporters).toBe(MAX_REPORTERS);
   });
 
+  test('tells of one batch size what the view does, anew after each report', () => {
+    const book = new ProfileBook();
+    expect(book.measured(key, 1)).toBeUndefined();
+    book.absorb(stored({ values: [1, 2, 3] }));
+    expect(book.measured(key, 1)).toMatchObject({ samples: 3, meanMs: 2 });
+    expect(book.measured(key, 2)).toBeUndefined();
+    book.absorb(stored({ reporter: 'worker-2', values: [8, 9, 100] }));
+    const [line] = book.view(0);
+    expect(line).toMatchObject({ samples: 6, reporters: 2 });
+    expect(line).toMatchObject(book.measured(key, 1) ?? {});
+  });
+
   test('shows quantiles and age', () => {
     const book = new ProfileBook();
     book.absorb(stored({ values: [1, 2, 3, 4, 100], receivedAt: 400 }));

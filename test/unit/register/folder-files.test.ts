@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { folderFiles } from '@nearfar/register';
@@ -29,6 +29,33 @@ describe('files of a folder', () => {
   test('are listed in order, with paths that can be read', async () => {
     expect(await open().list('cat')).toEqual(['cat/1.png', 'cat/2.png']);
     expect(await open().list('dog')).toEqual([]);
+  });
+
+  test('are listed in the next folder where this one has none of them', async () => {
+    await mkdir(join(home, 'task', 'cat'), { recursive: true });
+    expect(await open().list('cat')).toEqual(['cat/1.png', 'cat/2.png']);
+  });
+
+  test('include what links lead to, and a folder that links to itself ends', async () => {
+    const linked = join(home, 'linked');
+    await mkdir(join(linked, 'set'), { recursive: true });
+    await symlink(join(home, 'data', 'cat'), join(linked, 'set', 'cat'));
+    await symlink(join(home, 'data', 'cat', '1.png'), join(linked, 'set', 'one.png'));
+    await symlink(join(linked, 'set'), join(linked, 'set', 'again'));
+    await symlink(join(home, 'nowhere'), join(linked, 'set', 'gone.png'));
+    const files = folderFiles([linked]);
+    expect(await files.list('set')).toEqual([
+      'set/cat/1.png',
+      'set/cat/2.png',
+      // Whoever reads it is told that it is not there; left out, a data set would shrink in silence.
+      'set/gone.png',
+      'set/one.png',
+    ]);
+    expect(Buffer.from(await files.read('set/cat/1.png')).toString()).toBe('a');
+  });
+
+  test('may lie anywhere when the folder is the root of all', async () => {
+    expect(await folderFiles(['/']).sizeOf(join(home, 'secret').slice(1))).toBe(6);
   });
 
   test.each(['../secret', 'deep/../../secret', '/etc/hostname', '..'])('never leave it: %s', async (path) => {

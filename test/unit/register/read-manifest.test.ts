@@ -4,6 +4,11 @@ import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../support/register/memory-files.ts';
 
 const MODEL = { name: 'tiny', format: 'onnx', path: 'tiny.onnx', licence: 'MIT' };
+const CLASSIFIER = {
+  labels: ['a', 'b'],
+  postprocess: { kind: 'classification', output: 'y', activation: 'none' },
+};
+const PICTURES = { kind: 'image', input: 'x', width: 8, height: 8, layout: 'NCHW', mean: [0], std: [1] };
 const MANIFEST = { task: 'digits', kind: 'tensor', models: [MODEL] };
 
 async function refusal(manifest: unknown, files: SourceFiles = memoryFiles({})): Promise<string> {
@@ -70,6 +75,33 @@ describe('reading a manifest', () => {
     ],
   ])('refuses a manifest in which %s', async (_, manifest, message) => {
     expect(await refusal(manifest)).toContain(message);
+  });
+
+  test.each([
+    ['top-1', undefined, 'expected "within"'],
+    ['within', CLASSIFIER, 'expected "top-1" or "top-5"'],
+  ])('refuses the metric %s where it says nothing about the outputs', async (metric, rules, message) => {
+    const rule = { format: 'npz', file: 'a', metric, tolerance: 1 };
+    expect(await refusal({ ...MANIFEST, ...rules, eval: rule })).toContain(`"eval.metric": ${message}`);
+  });
+
+  test.each([
+    ['rgb', [0.5, 0.5]],
+    ['grayscale', [0.5, 0.5, 0.5]],
+  ])('refuses means that are not one, or one a channel: %s', async (channels, mean) => {
+    const preprocess = { ...PICTURES, channels, mean };
+    expect(await refusal({ ...MANIFEST, preprocess })).toContain('"preprocess.mean"');
+  });
+
+  test('refuses a model whose variants would have names that are too long', async () => {
+    const models = [MODEL, { ...MODEL, name: 'a'.repeat(61) }];
+    expect(await refusal({ ...MANIFEST, models })).toContain('"models.1.name": expected at most 60');
+  });
+
+  test('takes little time and few words over a key as long as a book', async () => {
+    const startedAt = performance.now();
+    expect((await refusal({ ...MANIFEST, ['x'.repeat(1_000_000)]: 1 })).length).toBeLessThan(400);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 
   test('reads labels from a file, and says what is wrong with it', async () => {

@@ -116,14 +116,14 @@ describe('the measuring of a variant', () => {
     await finishNewest();
     await clock.advance(0);
     while (await finishNewest());
-    // Three warm-ups and twenty runs of batch 1 took 460 ms.
-    expect(engine.held).toHaveLength(2 + 23);
-    await clock.advance(3 * 460 - 1);
-    expect(engine.held).toHaveLength(2 + 23);
+    // Two runs of 20 ms are a part.
+    expect(engine.held).toHaveLength(2 + 2);
+    await clock.advance(3 * 40 - 1);
+    expect(engine.held).toHaveLength(2 + 2);
     await clock.advance(1);
-    expect(engine.held).toHaveLength(2 + 23 + 1);
+    expect(engine.held).toHaveLength(2 + 2 + 1);
     while (link.of('load-report').at(-1)?.replicas[1]?.state !== 'ready') {
-      if (!(await finishNewest())) await clock.advance(100);
+      if (!(await finishNewest())) await clock.advance(10);
     }
     expect(clock.now()).toBeLessThan(4 * 1_500);
     await worker.close();

@@ -83,21 +83,16 @@ async function run(name: string, tensors: readonly (ThreadTensor | SharedTensor)
 async function measure(
   name: string,
   tensors: readonly SharedTensor[],
-  { warmUps, runs, withinMs }: MeasureLimits,
+  { runs, withinMs }: MeasureLimits,
 ): Promise<MeasuredTimes> {
-  const model = modelOf(name);
+  const timesMs: number[] = [];
   let spentMs = 0;
-  const timesOf = async (most: number) => {
-    const timesMs: number[] = [];
-    while (timesMs.length < most && (timesMs.length === 0 || spentMs < withinMs)) {
-      const { computeMs } = await model.run(tensors);
-      timesMs.push(computeMs);
-      spentMs += computeMs;
-    }
-    return timesMs;
-  };
-  await timesOf(warmUps);
-  return { timesMs: await timesOf(runs), spentMs };
+  do {
+    const { computeMs } = await modelOf(name).run(tensors);
+    timesMs.push(computeMs);
+    spentMs += computeMs;
+  } while (timesMs.length < runs && spentMs < withinMs);
+  return { timesMs };
 }
 
 function modelOf(name: string): ThreadModel {

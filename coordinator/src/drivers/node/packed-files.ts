@@ -26,7 +26,8 @@ export class PackedFiles {
   readonly #drafts: Drafts;
   readonly #making = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();
-  #turn: Promise<void> = Promise.resolve();
+  /** Whoever waits for a small file does not wait for large ones, which take up to a minute. */
+  readonly #turns = { small: Promise.resolve(), large: Promise.resolve() };
 
   constructor(drafts: Drafts) {
     this.#drafts = drafts;
@@ -66,15 +67,19 @@ export class PackedFiles {
     await Promise.all(this.#making.values());
   }
 
-  /** Packs one file at a time. Never rejects: a file that could not be packed is sent as it is, and tried again later. */
+  /**
+   * Packs one small and one large file at a time. Never rejects: a file that could not be packed is sent as it is, and tried
+   * again later.
+   */
   #make(path: string, packed: string, sizeBytes: number, encoding: ContentEncoding): Promise<void> {
     const known = this.#making.get(packed);
     if (known !== undefined) return known;
-    const made = this.#turn
+    const queue = sizeBytes > MAX_AWAITED_BYTES ? 'large' : 'small';
+    const made = this.#turns[queue]
       .then(() => this.#pack(path, packed, sizeBytes, encoding))
       .catch(() => undefined)
       .finally(() => this.#making.delete(packed));
-    this.#turn = made;
+    this.#turns[queue] = made;
     this.#making.set(packed, made);
     return made;
   }
