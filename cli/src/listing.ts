@@ -1,5 +1,5 @@
-import { taskInfo } from '@nearfar/coordinator';
-import { hasRegistry, openRegistry } from '@nearfar/coordinator/node';
+import { measuredBy, paretoTable, taskInfo } from '@nearfar/coordinator';
+import { hasRegistry, openStores, readPrices } from '@nearfar/coordinator/node';
 import {
   MeshError,
   modelsResponseSchema,
@@ -35,11 +35,19 @@ export function tasksNamed(name: string | undefined, tasks: readonly TaskInfo[])
   throw new MeshError('MESH_UNKNOWN_TASK', `There is no task "${name}"; known: ${known}`);
 }
 
-/** What a state folder holds; no mesh measures anything there. */
+/** What a state folder holds; what things cost is not known where no mesh runs them. */
 export async function readState(stateDirectory: string): Promise<Listing> {
   if (!hasRegistry(stateDirectory)) return { tasks: [], pareto: new Map() };
-  const registry = openRegistry(stateDirectory);
-  const records = await registry.list();
-  await registry.close();
-  return { tasks: records.map(taskInfo), pareto: new Map() };
+  const { registry, profiles } = openStores(stateDirectory);
+  try {
+    const records = await registry.list();
+    const measured = measuredBy(await profiles.list());
+    const prices = await readPrices();
+    const lines = records.map(
+      ({ active }) => [active.task, paretoTable(active, measured, [], prices, Date.now())] as const,
+    );
+    return { tasks: records.map(taskInfo), pareto: new Map(lines) };
+  } finally {
+    await Promise.all([registry.close(), profiles.close()]);
+  }
 }

@@ -2,7 +2,6 @@ import {
   type ArtifactStore,
   type BucketRule,
   type CoordinatorSideLink,
-  ProfileBook,
   type RegisteredTask,
   type TaskRecord,
   TokenBuckets,
@@ -19,6 +18,7 @@ import { DominanceIndex } from './dominated.ts';
 import { Fleet } from './fleet.ts';
 import { Metrics } from './metrics.ts';
 import type { CoordinatorOptions } from './options.ts';
+import { measuredBy } from './pareto.ts';
 import { Registrations } from './registrations.ts';
 import { Collector } from './rollout/collector.ts';
 import { Rollouts } from './rollout/rollouts.ts';
@@ -35,7 +35,7 @@ import { pageRoutes } from './routes/pages.ts';
 import { paretoRoutes } from './routes/pareto.ts';
 import { placementRoutes } from './routes/placements.ts';
 import { taskRoutes } from './routes/tasks.ts';
-import { isPageReporter, learnFromWorker } from './steps/learn.ts';
+import { learnFromWorker } from './steps/learn.ts';
 
 const DEFAULT_REPORT_EVERY_MS = 1_000;
 const DEFAULT_CALLER_RATE: BucketRule = { ratePerSecond: 5_000, burst: 10_000 };
@@ -96,11 +96,7 @@ export interface Coordinator {
 export async function createCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { clock, log } = options;
   const catalog = await Catalog.open(options.registry);
-  const book = new ProfileBook();
-  const pageBook = new ProfileBook();
-  for (const stored of await options.profiles.list()) {
-    (isPageReporter(stored.reporter) ? pageBook : book).absorb(stored);
-  }
+  const { workers: book, pages: pageBook } = measuredBy(await options.profiles.list());
 
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();

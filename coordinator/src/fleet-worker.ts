@@ -40,6 +40,8 @@ export interface Executed {
   readonly outputs: readonly Tensor[];
 }
 
+type ReplicaName = Pick<Replica, 'task' | 'variant' | 'revision'>;
+
 interface InFlight {
   readonly resolve: (executed: Executed) => void;
   readonly reject: (error: unknown) => void;
@@ -130,18 +132,18 @@ export class FleetWorker {
     const wanted = new Map(specs.filter((spec) => this.canRun(spec)).map((spec) => [keyOf(spec), spec]));
     for (const [key, spec] of this.#assigned) {
       if (wanted.has(key)) continue;
-      this.#unload(spec);
       this.#assigned.delete(key);
       // What it said of it no longer holds, and is not to be believed when it comes again.
       this.#replicas.delete(key);
+      this.#unload(spec);
     }
     for (const [key, spec] of wanted) {
       const known = this.#assigned.get(key);
       const isFailed = this.#replicas.get(key)?.state === 'failed';
       if (known !== undefined && (known === spec || !isFailed)) continue;
-      this.#link.send({ type: 'variant-load', spec });
       this.#assigned.set(key, spec);
       this.#replicas.delete(key);
+      this.#link.send({ type: 'variant-load', spec });
     }
   }
 
@@ -206,11 +208,10 @@ export class FleetWorker {
         this.#reported(message.load);
         this.#replicas.clear();
         for (const replica of message.replicas) {
-          const key = keyOf(replica);
-          if (this.#assigned.has(key)) this.#replicas.set(key, replica);
-          // It came back with what was given up while its link was lost, or has not heard of that yet.
-          else this.#unload(replica);
+          if (this.#isWanted(replica)) this.#replicas.set(keyOf(replica), replica);
         }
+        // It came back with what was given up while its link was lost, or has not heard of that yet.
+        for (const replica of message.replicas) if (!this.#isWanted(replica)) this.#unload(replica);
         break;
       case 'execute-result':
         this.#reported(message.load);
@@ -241,7 +242,11 @@ export class FleetWorker {
     this.#link.close(code, reason);
   }
 
-  #unload({ task, variant, revision }: Pick<Replica, 'task' | 'variant' | 'revision'>): void {
+  #isWanted(replica: ReplicaName): boolean {
+    return this.#assigned.has(keyOf(replica));
+  }
+
+  #unload({ task, variant, revision }: ReplicaName): void {
     this.#link.send({ type: 'variant-unload', task, variant, revision });
   }
 
@@ -286,6 +291,6 @@ function deadlineExceeded(timeoutMs: number): MeshError {
   );
 }
 
-function keyOf({ task, variant, revision }: Pick<Replica, 'task' | 'variant' | 'revision'>): string {
+function keyOf({ task, variant, revision }: ReplicaName): string {
   return `${task}/${variant}/${revision}`;
 }

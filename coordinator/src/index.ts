@@ -33,5 +33,6 @@ export type {
   Registrar,
   RegistrarEvent,
 } from './options.ts';
+export { type Measured, measuredBy, paretoTable } from './pareto.ts';
 export { offlineRecord } from './rollout/offline-record.ts';
 export { taskInfo, tiersOf } from './task-info.ts';

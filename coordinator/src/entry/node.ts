@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
-import type { Clock, RegistryStore } from '@nearfar/core';
+import type { Clock } from '@nearfar/core';
 import { LIMITS, MeshError } from '@nearfar/protocol';
 import { WebSocketServer } from 'ws';
 import { requireRole } from '../auth.ts';
@@ -15,7 +15,7 @@ import { openArtifactFolder } from '../drivers/node/artifact-folder.ts';
 import { openAssetFolder } from '../drivers/node/asset-folder.ts';
 import { nodeClock } from '../drivers/node/clock.ts';
 import { createPictureThread } from '../drivers/node/picture-thread.ts';
-import { openSqliteStores } from '../drivers/node/sqlite-stores.ts';
+import { openSqliteStores, type SqliteStores } from '../drivers/node/sqlite-stores.ts';
 import { loadSecret, readPrices } from '../drivers/node/state-files.ts';
 import { createWebSocketLink } from '../drivers/node/web-socket-link.ts';
 import type { CoordinatorOptions, Log } from '../options.ts';
@@ -136,13 +136,10 @@ export function hasRegistry(stateDirectory: string): boolean {
   return existsSync(join(stateDirectory, DATABASE));
 }
 
-/** The registry of a state directory, for tools that work on it while no mesh runs; made when there is none yet. */
-export function openRegistry(stateDirectory: string): RegistryStore {
+/** Registry and profiles of a state directory, for tools that work on it while no mesh runs; made where there are none. */
+export function openStores(stateDirectory: string): SqliteStores {
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
-  const { registry, profiles } = openSqliteStores(join(stateDirectory, DATABASE), nodeClock.wallTime());
-  // The file is shared; it closes with the store that is used.
-  void profiles.close();
-  return registry;
+  return openSqliteStores(join(stateDirectory, DATABASE), nodeClock.wallTime());
 }
 
 /**

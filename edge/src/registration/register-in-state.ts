@@ -1,5 +1,5 @@
 import { offlineRecord } from '@nearfar/coordinator';
-import { openRegistry } from '@nearfar/coordinator/node';
+import { openStores } from '@nearfar/coordinator/node';
 import type { TaskRecord } from '@nearfar/core';
 import type { RegistrationOptions } from '@nearfar/protocol';
 import type { RegistrationNews } from './messages.ts';
@@ -23,7 +23,7 @@ export interface StateRegistration {
  */
 export async function registerInState(registration: StateRegistration): Promise<TaskRecord> {
   const { manifest, folders, options, stateDirectory, emit } = registration;
-  const registry = openRegistry(stateDirectory);
+  const { registry, profiles } = openStores(stateDirectory);
   const name = (manifest as { task?: unknown } | null)?.task;
   const find = async () => (await registry.list()).find(({ active }) => active.task === name);
   try {
@@ -39,6 +39,6 @@ export async function registerInState(registration: StateRegistration): Promise<
     await registry.put(record);
     return record;
   } finally {
-    await registry.close();
+    await Promise.all([registry.close(), profiles.close()]);
   }
 }

@@ -148,7 +148,13 @@ describe('models', () => {
     expect(code).toBe(0);
     expect(stderr).toContain('No mesh answers');
     const online = await runNearfar(['models', 'digits', '--json', ...place]);
-    expect(JSON.parse(stdout)).toEqual(JSON.parse(online.stdout));
+    // What things cost is not known where nothing runs them, and live measurements go on meanwhile.
+    const facts = (text: string) =>
+      JSON.parse(text, (key, value) =>
+        ['costs', 'samples', 'p50Ms', 'p99Ms', 'dominatedBy'].includes(key) ? undefined : value,
+      );
+    expect(facts(stdout)).toEqual(facts(online.stdout));
+    expect(stdout).toContain('p50Ms');
   });
 
   test('an unknown task ends with 1 and names the known ones', async () => {
