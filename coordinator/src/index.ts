@@ -34,5 +34,5 @@ export type {
   RegistrarEvent,
 } from './options.ts';
 export { type Measured, measuredBy, paretoTable } from './pareto.ts';
-export { offlineRecord } from './rollout/offline-record.ts';
+export { offlineRecord, rolledBackOffline } from './rollout/offline-record.ts';
 export { taskInfo, tiersOf } from './task-info.ts';

@@ -40,6 +40,8 @@ export const LIMITS = {
   maxCandidates: 128,
   /** Longest time for which a page may decide by itself. */
   maxLeaseTtlMs: 30_000,
+  /** Most models of one task: each is made into several variants, and each two into a cascade. */
+  maxModels: 32,
   /** Most requests that wait in one worker. */
   maxWorkerQueue: 512,
 } as const;

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { nameSchema } from './ids.ts';
+import { LIMITS } from './limits.ts';
 import { parametersSchema } from './parameters.ts';
 import { DATATYPES } from './tensor.ts';
 
@@ -134,7 +135,7 @@ export const manifestSchema = v.strictObject({
   samples: v.optional(v.array(v.string())),
   /** Known inputs and outputs for the self-test on each device, relative to the manifest. */
   golden: v.optional(v.string()),
-  models: v.pipe(v.array(manifestModelSchema), v.minLength(1)),
+  models: v.pipe(v.array(manifestModelSchema), v.minLength(1), v.maxLength(LIMITS.maxModels)),
 });
 export type Manifest = v.InferOutput<typeof manifestSchema>;
 

@@ -1,4 +1,5 @@
 import type { RegisteredTask, TaskRecord } from '@nearfar/core';
+import { MeshError } from '@nearfar/protocol';
 import { revisionsOf } from '../catalog.ts';
 import { highestOf, remembering, renumbered } from './numbers.ts';
 
@@ -14,4 +15,18 @@ export function offlineRecord(task: RegisteredTask, known: TaskRecord | undefine
     { active: renumbered(task, revisionsOf(known), highest), previous: known.active },
     highest,
   );
+}
+
+/**
+ * A record whose previous revision is the active one again.
+ *
+ * @throws MeshError `MESH_NO_PREVIOUS_REVISION`.
+ */
+export function rolledBackOffline(record: TaskRecord): TaskRecord {
+  const { active, previous } = record;
+  if (previous === undefined) {
+    const message = `Task "${active.task}" has no revision before ${active.revision}`;
+    throw new MeshError('MESH_NO_PREVIOUS_REVISION', message);
+  }
+  return remembering({ active: previous, previous: active }, highestOf(record));
 }

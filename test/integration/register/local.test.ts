@@ -58,6 +58,12 @@ describe('registering without a mesh', () => {
     const [task] = await workspace.models();
     expect(task?.revision).toBe(2);
     expect(task?.variants.find(({ variant }) => variant === 'tiny-fp32-onnx')?.revision).toBe(2);
+
+    const place = ['--local', '--state', workspace.state];
+    expect((await runNearfar(['rollback', 'small-fashion', ...place])).code).toBe(0);
+    expect((await workspace.models())[0]).toMatchObject({ revision: 1, previousRevision: 2 });
+    expect((await runNearfar(['delete', 'small-fashion', ...place])).stdout).toContain('left: none');
+    expect((await runNearfar(['rollback', 'small-fashion', ...place])).stderr).toContain('MESH_UNKNOWN_TASK');
   });
 
   test('without labelled data, accuracy is declared or what agreement leaves of it, and never called measured', async () => {

