@@ -86,6 +86,5 @@ test('the 99th percentile of one variant stays below 1.5 times its own while ano
   // Enough that the slowest hundredth is more than one or two.
   expect(Math.min(alone.count, beside.count)).toBeGreaterThan(300);
   const ratio = (beside.quantile(0.99) ?? Number.NaN) / (alone.quantile(0.99) ?? Number.NaN);
-  console.log('RATIO', ratio, rounds, alone.quantile(.99), beside.quantile(.99), alone.count, beside.count);
   expect(ratio).toBeLessThan(1.5);
 });
