@@ -1,12 +1,13 @@
 import { LiveSketch, type PageView } from '@nearfar/core';
-import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
+import { MeshError, type TaskInfo, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import { type Capability, deviceClassOf, isOnWebGpu } from './capability.ts';
 import { EngineHost, type HostedRun } from './engine/engine-host.ts';
 import type { ModelFiles } from './engine/messages.ts';
 import { createId } from './ids.ts';
+import type { DeviceReport } from './lease.ts';
 import { type LoadTimes, type LocalVariant, profileOf, RUNTIME_BYTES } from './local-variant.ts';
 import type { Measured } from './outcomes.ts';
-import type { EngineName, ReadyVariant, UnavailableVariant } from './types.ts';
+import type { DeviceInfo, EngineName, ReadyVariant, UnavailableVariant } from './types.ts';
 
 /** Runs that fail one after another until a variant counts as broken here. */
 const MAX_FAILURES = 3;
@@ -62,6 +63,13 @@ export class Device {
     return deviceClassOf(capability, this.#engine ?? this.#options.engines.find(canRun) ?? 'ort-wasm');
   }
 
+  /** What this device is, for the page's own eyes; undefined until somebody has looked. */
+  get info(): DeviceInfo | undefined {
+    const { capability, deviceClass } = this;
+    if (capability === undefined || deviceClass === undefined) return undefined;
+    return { deviceClass, webgpu: capability.description };
+  }
+
   get ready(): ReadyVariant[] {
     if (this.#isClosed) return [];
     return [...this.#ready.values()].map(({ spec: { task, variant }, engine, times: { sketch } }) => ({
@@ -82,7 +90,7 @@ export class Device {
     return this.#ready.size === 0 || isOnWebGpu(engine) === isOnWebGpu(this.#engine ?? engine);
   }
 
-  has(spec: VariantSpec): boolean {
+  has(spec: Pick<VariantSpec, 'task' | 'variant' | 'revision'>): boolean {
     return this.#ready.get(nameOf(spec))?.spec.revision === spec.revision;
   }
 
@@ -149,20 +157,29 @@ export class Device {
     if (!this.#ready.has(nameOf(spec))) this.#unavailable.set(nameOf(spec), { task, variant, reason });
   }
 
+  /** Takes out of the choice, and unloads, what none of the mesh's tasks has any more in this revision. */
+  async retain(tasks: readonly TaskInfo[]): Promise<void> {
+    const held = new Set(tasks.flatMap(({ variants }) => variants.map(sessionOf)));
+    const gone = [...this.#ready.values()].filter(({ spec }) => !held.has(sessionOf(spec)));
+    if (gone.length === 0) return;
+    for (const { spec } of gone) this.#ready.delete(nameOf(spec));
+    this.#options.onChange();
+    await Promise.all(gone.map(({ engine, spec }) => this.#unload(engine, spec)));
+  }
+
   /**
-   * Runs a ready variant.
+   * Runs a ready variant, in that revision alone.
    *
    * @throws MeshError `MESH_EXECUTION_FAILED`; the third in a row takes the variant out of the choice.
    */
   async run(
-    task: string,
-    variant: string,
+    named: Pick<VariantSpec, 'task' | 'variant' | 'revision'>,
     inputs: readonly Tensor[],
     signal: AbortSignal,
   ): Promise<HostedRun> {
-    const local = this.#ready.get(`${task}/${variant}`);
-    if (local === undefined)
-      throw new MeshError('MESH_VARIANT_NOT_READY', `"${variant}" is not ready in this page`);
+    const local = this.#ready.get(nameOf(named));
+    if (local?.spec.revision !== named.revision)
+      throw new MeshError('MESH_VARIANT_NOT_READY', `"${named.variant}" is not ready in this page`);
     try {
       const run = await this.#host(local.engine).run(sessionOf(local.spec), inputs, signal);
       if (rowsOf(local.spec, inputs) === 1) {
@@ -194,6 +211,14 @@ export class Device {
     const pending = [...this.#hosts.values()].reduce((sum, host) => sum + host.pending, 0);
     const meanMs = Math.max(0, ...locals.map(({ times }) => times.sketch.moments()?.meanMs ?? 0));
     return { deviceClass: this.deviceClass ?? 'unknown', ready, backlogMs: pending * meanMs, isSaving };
+  }
+
+  /** What the mesh is told of this page when it is asked for a lease; undefined until somebody has looked. */
+  report(task: string, isSaving: boolean): DeviceReport | undefined {
+    const { deviceClass, ready, backlogMs } = this.view(task, isSaving);
+    if (this.#capability === undefined) return undefined;
+    const variants = ready.map(({ spec: { variant, revision } }) => ({ variant, revision }));
+    return { deviceClass, ready: variants, backlogMs, isSaving };
   }
 
   /**
@@ -255,6 +280,6 @@ function nameOf({ task, variant }: Pick<VariantSpec, 'task' | 'variant'>): strin
 }
 
 /** Name of a variant inside an engine. Weights of another revision are another session, tested before it is used. */
-function sessionOf(spec: VariantSpec): string {
+function sessionOf(spec: Pick<VariantSpec, 'task' | 'variant' | 'revision'>): string {
   return `${nameOf(spec)}@${spec.revision}`;
 }

@@ -5,21 +5,9 @@ import {
   type JudgedOption,
   optionsUnderLease,
   predict,
-  type RequestSpec,
-  resolveSpec,
   toUsd,
 } from '@nearfar/core';
-import {
-  checkSignature,
-  type Lease,
-  MeshError,
-  type Parameters,
-  parametersSchema,
-  parseOrThrow,
-  type TaskInfo,
-  type Tensor,
-  type Tier,
-} from '@nearfar/protocol';
+import { type Lease, MeshError, type Tensor, type Tier } from '@nearfar/protocol';
 import type { Api } from './api.ts';
 import type { Device } from './device.ts';
 import type { Emit } from './events.ts';
@@ -28,30 +16,21 @@ import type { Leases } from './lease.ts';
 import type { NetworkMeter } from './network.ts';
 import type { OutcomeReporter } from './outcomes.ts';
 import { isSaving } from './page-state.ts';
-import { inferRemotely } from './remote.ts';
-import type { Answer, AnswerPlacement, InferOptions } from './types.ts';
+import { inferRemotely, type RemoteAnswer } from './remote.ts';
+import type { PageRequest } from './request.ts';
+import type { TaskCatalog } from './task-catalog.ts';
+import type { Answer, AnswerPlacement } from './types.ts';
 
 /** What answering needs. */
 export interface InferParts {
   readonly api: Api;
+  readonly catalog: Pick<TaskCatalog, 'infoFor' | 'isOutdated' | 'refresh'>;
   readonly device: Device;
   readonly leases: Leases;
   readonly network: NetworkMeter;
   readonly outcomes: OutcomeReporter;
   readonly emit: Emit;
   readonly now: () => number;
-}
-
-/** A request whose task, demands and inputs hold. */
-export interface PageRequest {
-  readonly task: TaskInfo;
-  readonly inputs: readonly Tensor[];
-  /** Inputs along the batch axis. */
-  readonly rows: number;
-  readonly parameters: Parameters;
-  readonly spec: RequestSpec;
-  readonly startedAt: number;
-  readonly signal: AbortSignal;
 }
 
 /** A request with what this page decided about it. */
@@ -63,47 +42,20 @@ interface Decided extends PageRequest {
 /** Where a request may go: anywhere at first, then where it has not failed. */
 type Reach = 'anywhere' | 'page' | 'mesh';
 
-/** The flat parameters of the protocol. @throws MeshError `MESH_BAD_PARAMETER`. */
-export function parametersOf(options: InferOptions): Parameters {
-  const { sloMs, sloTarget, minAccuracy, maxCostUsd, prefer, privacy, model, priority, timeoutMs } = options;
-  const named = {
-    slo_ms: sloMs,
-    slo_target: sloTarget,
-    min_accuracy: minAccuracy,
-    max_cost_usd: maxCostUsd,
-    prefer,
-    privacy,
-    model,
-    priority,
-    timeout: timeoutMs === undefined ? undefined : Math.round(timeoutMs * 1_000),
-    on_infeasible: options.onInfeasible,
-    explain: options.explain,
-  };
-  const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
-  return parseOrThrow(parametersSchema, given, 'MESH_BAD_PARAMETER', 'options');
-}
-
-/** The demands with every default filled in. */
-export function specOf(task: TaskInfo, parameters: Parameters): RequestSpec {
-  return resolveSpec(parameters, task.defaults);
-}
-
-/** Checks the inputs; gives how many there are along the batch axis. @throws MeshError `MESH_BAD_TENSOR`. */
-export function countRows(task: TaskInfo, inputs: readonly Tensor[]): number {
-  const [variant] = task.variants;
-  if (variant === undefined) throw new MeshError('MESH_NO_CAPACITY', `Task "${task.task}" has no variants`);
-  checkSignature(inputs, variant.inputs);
-  return variant.isBatchable ? (inputs[0]?.shape[0] ?? 1) : 1;
-}
-
 /**
  * Decides in this page, under a lease and by the same policy as the mesh, and answers. When the place fails, what is
  * left of the places and of the time is decided upon in the same way: the page after the mesh, the mesh after the page.
+ *
+ * @returns undefined when the task has another revision by now, for which the request has to be made anew.
  */
-export async function inferDecided(parts: InferParts, request: PageRequest): Promise<Answer> {
+export async function inferDecided(parts: InferParts, request: PageRequest): Promise<Answer | undefined> {
   const decided = await decideInPage(parts, request);
   const { choice } = decided.decision;
-  if (choice.kind === 'refused') throw refusal(parts.device, decided, choice);
+  if (choice.kind === 'refused') {
+    // What this page has ready may be of the newer revision alone.
+    if (parts.catalog.isOutdated(request.task)) return undefined;
+    throw refusal(parts.device, decided, choice);
+  }
   const { chosen } = choice;
   try {
     return chosen.option.tier === 'browser'
@@ -144,7 +96,7 @@ async function decideInPage(parts: InferParts, request: PageRequest): Promise<De
       return { ...request, lease: ended, decision: here };
     }
   }
-  const isReady = device.ready.some((variant) => variant.task === task.task);
+  const isReady = task.variants.some((variant) => device.has(variant));
   const lease = await leases.get(task.task, payloadBytes, {
     signal,
     // Without anything to run, the error of the mesh tells more than a decision among no places.
@@ -163,7 +115,11 @@ function decideUnder(
 ): Decision {
   // A hidden page asks not to be used, but a payload that may go nowhere else is its own wish.
   const view = device.view(task.task, spec.privacy !== 'local_only' && isSaving());
-  const page = { ...view, network: network.path };
+  // The inputs were made for this revision of the task, and what else is ready would take them for something else.
+  const ready = view.ready.filter(({ spec: { variant, revision } }) =>
+    task.variants.some((entry) => entry.variant === variant && entry.revision === revision),
+  );
+  const page = { ...view, ready, network: network.path };
   const options = optionsUnderLease(lease, page, { rows, payloadBytes: bytesOf(inputs) });
   const reachable = options.filter(
     ({ tier }) => reach === 'anywhere' || (tier === 'browser') === (reach === 'page'),
@@ -199,7 +155,7 @@ async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption
       candidates: spec.explain ? explainCandidates(decided.decision) : [],
     });
   try {
-    const { outputs, queueMs, computeMs } = await device.run(task.task, option.variant, inputs, signal);
+    const { outputs, queueMs, computeMs } = await device.run({ ...option, task: task.task }, inputs, signal);
     const clientMs = now() - startedAt;
     report('ok', queueMs, computeMs);
     return answer(parts, decided, outputs, {
@@ -220,29 +176,38 @@ async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption
   }
 }
 
-/** @param predictedMs what this page predicted; absent when it had not chosen the mesh. */
+/**
+ * @param predictedMs what this page predicted; absent when it had not chosen the mesh.
+ * @returns undefined when the mesh took or refused the inputs as another revision's, to which they mean something else.
+ */
 async function runRemotely(
   parts: InferParts,
   decided: Decided,
   predictedMs: number | undefined,
-): Promise<Answer> {
-  const { api, network, now } = parts;
+): Promise<Answer | undefined> {
+  const { api, catalog, network, now } = parts;
   const { task, spec, inputs, parameters, startedAt, signal } = decided;
   const roundTripMs = network.path.rtt.meanMs;
   // The mesh's own deadline ends at its socket: what the way there and back takes is ours to leave over.
   const sloMs = Math.max(1, spec.sloMs - (now() - startedAt) - roundTripMs);
   const sentAt = now();
-  const { outputs, facts } = await inferRemotely(
-    api,
-    task.task,
-    inputs,
-    { ...parameters, slo_ms: sloMs, explain: false },
-    signal,
-  );
-  const endedAt = now();
-  network.add(endedAt - sentAt - facts.total_ms);
-  const clientMs = endedAt - startedAt;
-  return answer(parts, decided, outputs, {
+  let remote: RemoteAnswer;
+  try {
+    const demands = { ...parameters, slo_ms: sloMs, explain: false };
+    remote = await inferRemotely(api, task.task, inputs, demands, signal);
+  } catch (error) {
+    // They were checked here: what the mesh has against them, it may have since a newer revision.
+    if (!(error instanceof MeshError) || error.code !== 'MESH_BAD_TENSOR') throw error;
+    await catalog.refresh(task.task, signal);
+    if (catalog.isOutdated(task)) return undefined;
+    throw error;
+  }
+  const { outputs, facts } = remote;
+  network.add(now() - sentAt - facts.total_ms);
+  const info = await catalog.infoFor(task, facts.revision ?? task.revision, signal);
+  if (info === undefined) return undefined;
+  const clientMs = now() - startedAt;
+  return answer(parts, { ...decided, task: info }, outputs, {
     tier: facts.tier,
     variant: facts.variant,
     worker: facts.worker,

@@ -6,18 +6,18 @@ import { probe } from './capability.ts';
 import { Device } from './device.ts';
 import { EngineHost } from './engine/engine-host.ts';
 import { createEmit, type Emit } from './events.ts';
-import { countRows, type InferParts, inferDecided, parametersOf, specOf } from './infer.ts';
+import { type InferParts, inferDecided } from './infer.ts';
 import { Leases } from './lease.ts';
 import { NetworkMeter } from './network.ts';
 import { OutcomeReporter } from './outcomes.ts';
 import { isSaving, onLeave } from './page-state.ts';
 import { toTensors } from './picture.ts';
 import { PictureReader } from './picture-reader.ts';
+import { countRows, type PageRequest, parametersOf, specOf } from './request.ts';
 import { abortable, SharedCalls } from './shared-calls.ts';
 import { TaskCatalog } from './task-catalog.ts';
 import type {
   Answer,
-  DeviceInfo,
   EngineName,
   InferOptions,
   Mesh,
@@ -55,7 +55,7 @@ class PageMesh implements Mesh {
   readonly #outcomes: OutcomeReporter;
   readonly #inferParts: InferParts;
   readonly #preparations = new SharedCalls<void, PrepareProgress>();
-  readonly #underWay = new Set<Promise<Answer>>();
+  readonly #underWay = new Set<Promise<Answer | undefined>>();
   readonly #stopWatching: () => void;
   #probing: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -67,7 +67,11 @@ class PageMesh implements Mesh {
     const network = new NetworkMeter();
     this.#engines = options.engines ?? DEFAULT_ENGINES;
     const api = createApi(options.endpoint, options.token ?? '');
-    this.#catalog = new TaskCatalog(api);
+    this.#catalog = new TaskCatalog({
+      api,
+      now,
+      onRead: (tasks) => void this.#device.retain(tasks),
+    });
     this.#cache = new ArtifactCache({
       api,
       openStore: () => openByteStore(() => Date.now()),
@@ -86,12 +90,13 @@ class PageMesh implements Mesh {
       api,
       network,
       now,
-      report: (task) => this.#report(task),
+      report: (task) => this.#device.report(task, isSaving()),
       closing: this.#closing.signal,
     });
     this.#outcomes = new OutcomeReporter(api, () => this.#device.measured());
     this.#inferParts = {
       api,
+      catalog: this.#catalog,
       device: this.#device,
       leases: this.#leases,
       network,
@@ -138,12 +143,12 @@ class PageMesh implements Mesh {
       spec.timeoutMs - (this.#inferParts.now() - startedAt),
     );
     try {
-      const inputs = await abortable(toTensors(input, task.preprocess, this.#pictures, signal), signal);
-      const rows = countRows(task, inputs);
-      // A payload that may not leave waits for its own device, as long as its time limit lets it.
-      if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, signal);
-      const request = { task, inputs, rows, parameters, spec, startedAt, signal };
-      return await abortable(this.#track(inferDecided(this.#inferParts, request)), signal);
+      const demands = { parameters, spec, startedAt, signal };
+      const answer =
+        (await this.#attempt(task, input, demands)) ??
+        (await this.#attempt(await this.#catalog.get(taskName, signal), input, demands));
+      if (answer !== undefined) return answer;
+      throw new MeshError('MESH_VARIANT_NOT_READY', `"${taskName}" changed its revision with each answer`);
     } finally {
       clearTimeout(timer);
     }
@@ -152,7 +157,7 @@ class PageMesh implements Mesh {
   status(): MeshStatus {
     const { ready, unavailable } = this.#device;
     const cache = this.#cache.isMemoryOnly ? 'memory' : 'persistent';
-    return { device: this.#deviceInfo(), ready, unavailable, cache };
+    return { device: this.#device.info, ready, unavailable, cache };
   }
 
   addEventListener(
@@ -182,8 +187,23 @@ class PageMesh implements Mesh {
     await Promise.all([this.#outcomes.close(), this.#cache.close()]);
   }
 
+  /** Answers for one revision of the task; undefined when the mesh has another one by now. */
+  async #attempt(
+    task: TaskInfo,
+    input: MeshInput,
+    demands: Pick<PageRequest, 'parameters' | 'spec' | 'startedAt' | 'signal'>,
+  ): Promise<Answer | undefined> {
+    const { spec, signal } = demands;
+    const inputs = await abortable(toTensors(input, task.preprocess, this.#pictures, signal), signal);
+    const rows = countRows(task, inputs);
+    // A payload that may not leave waits for its own device, as long as its time limit lets it.
+    if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, signal);
+    const request = { ...demands, task, inputs, rows };
+    return await abortable(this.#track(inferDecided(this.#inferParts, request)), signal);
+  }
+
   /** Keeps a call until it has settled, so that closing can wait for its outcome. */
-  #track(call: Promise<Answer>): Promise<Answer> {
+  #track(call: Promise<Answer | undefined>): Promise<Answer | undefined> {
     this.#underWay.add(call);
     const forget = () => void this.#underWay.delete(call);
     call.then(forget, forget);
@@ -229,7 +249,7 @@ class PageMesh implements Mesh {
    * on when the request gives up: on a slow link the download would start from zero with each request otherwise.
    */
   async #prepareIfNeeded(task: TaskInfo, signal: AbortSignal): Promise<void> {
-    if (this.#device.ready.some((variant) => variant.task === task.task)) return;
+    if (task.variants.some((variant) => this.#device.has(variant))) return;
     signal.throwIfAborted();
     try {
       await abortable(this.prepare(task.task), signal);
@@ -246,21 +266,8 @@ class PageMesh implements Mesh {
     return this.#probing;
   }
 
-  #report(task: string) {
-    const { deviceClass, backlogMs, isSaving: asksToRest, ready } = this.#device.view(task, isSaving());
-    if (this.#device.capability === undefined) return undefined;
-    const variants = ready.map(({ spec: { variant, revision } }) => ({ variant, revision }));
-    return { deviceClass, ready: variants, backlogMs, isSaving: asksToRest };
-  }
-
-  #deviceInfo(): DeviceInfo | undefined {
-    const { capability, deviceClass } = this.#device;
-    if (capability === undefined || deviceClass === undefined) return undefined;
-    return { deviceClass, webgpu: capability.description };
-  }
-
   #deviceChanged(): void {
-    const info = this.#deviceInfo();
+    const { info } = this.#device;
     if (info !== undefined) this.#emit('device', info);
   }
 

@@ -17,6 +17,8 @@ import { type Api, networkError } from './api.ts';
 const factsSchema = v.object({
   tier: tierSchema,
   variant: v.string(),
+  /** Of the task; a mesh that tells none has one alone. */
+  revision: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
   worker: v.string(),
   accuracy: v.number(),
   predicted_ms: v.number(),

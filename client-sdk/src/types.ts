@@ -175,7 +175,9 @@ export interface Mesh {
   /**
    * Makes this device a place where the task's requests can run: downloads, loads, self-tests and measures one variant
    * of each model, the smallest that the device can run and that is accurate enough for the task's own requests.
-   * Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work.
+   * Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work. When the task has
+   * got a newer revision, variants that it no longer has are let go (a `device` event tells), and the next call loads its
+   * new ones.
    *
    * @throws MeshError `MESH_DEVICE_UNAVAILABLE` when no variant can run here, with the reasons in `details`, or when the
    * page comes neither by HTTPS nor from localhost.
@@ -183,7 +185,8 @@ export interface Mesh {
   prepare(task: string, options?: PrepareOptions): Promise<readonly ReadyVariant[]>;
   /**
    * Turns a picture into the model's tensors, as `infer` does by itself: for callers that put several pictures into
-   * one batch, or that send them elsewhere. The same file gives the same numbers here and on the mesh.
+   * one batch, or that send them elsewhere. The same file gives the same numbers here and on the mesh. Tensors are made
+   * for the task as it is known now; those that are kept for later do not follow a revision with another preprocessing.
    *
    * @throws MeshError `MESH_BAD_MEDIA`.
    */

@@ -11,7 +11,17 @@ import { waitFor } from '../../support/mesh-process.ts';
 
 const execute = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const PACKAGES = ['protocol', 'core', 'coordinator', 'worker', 'register', 'edge', 'gpu-pool', 'client-sdk', 'cli'];
+const PACKAGES = [
+  'protocol',
+  'core',
+  'coordinator',
+  'worker',
+  'register',
+  'edge',
+  'gpu-pool',
+  'client-sdk',
+  'cli',
+];
 /** What the build reads; tests and other folders stay out, so that they cannot be needed. */
 const BUILD_INPUTS = [
   ...PACKAGES,

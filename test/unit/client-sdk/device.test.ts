@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Device } from '../../../client-sdk/src/device.ts';
 import type { LoadTimes } from '../../../client-sdk/src/local-variant.ts';
 import type { EngineName } from '../../../client-sdk/src/types.ts';
-import { HandClock, rowsOf, variantSpec } from './builders.ts';
+import { HandClock, rowsOf, taskInfo, variantSpec } from './builders.ts';
 import { AnsweringWorkers } from './fake-worker.ts';
 
 const CPU_ONLY = { webgpu: undefined, description: 'none', architecture: 'x64', cores: 4 } as const;
@@ -44,7 +44,7 @@ async function readyDevice(): Promise<Device> {
 }
 
 const run = (device: Device, input = rowsOf('x', 1, 2)) =>
-  device.run('digits', variantSpec().variant, [input], new AbortController().signal);
+  device.run(variantSpec(), [input], new AbortController().signal);
 const runsIn = (device: Device) =>
   device
     .measured()
@@ -141,5 +141,26 @@ describe('what a device measured', () => {
     device.close();
     expect(runsIn(device)).toEqual([2]);
     expect(device.ready).toEqual([]);
+  });
+});
+
+describe('a device whose tasks change', () => {
+  test('lets go what no task has any more in its revision, and keeps the rest', async () => {
+    const device = await readyDevice();
+    await device.retain([taskInfo({ revision: 2 })]);
+    expect(device.has(variantSpec())).toBe(true);
+    await device.retain([taskInfo({ revision: 3 }, [variantSpec({ revision: 2 })])]);
+    expect(device.ready).toEqual([]);
+    await expect(run(device)).rejects.toMatchObject({ code: 'MESH_VARIANT_NOT_READY' });
+    device.close();
+  });
+
+  test('runs a variant in the named revision alone', async () => {
+    const device = await readyDevice();
+    const named = variantSpec({ revision: 2 });
+    await expect(device.run(named, [rowsOf('x', 1, 2)], new AbortController().signal)).rejects.toMatchObject({
+      code: 'MESH_VARIANT_NOT_READY',
+    });
+    device.close();
   });
 });

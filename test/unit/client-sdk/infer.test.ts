@@ -15,10 +15,11 @@ import {
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Api } from '../../../client-sdk/src/api.ts';
 import { Device } from '../../../client-sdk/src/device.ts';
-import { countRows, inferDecided, parametersOf, specOf } from '../../../client-sdk/src/infer.ts';
+import { inferDecided } from '../../../client-sdk/src/infer.ts';
 import { Leases } from '../../../client-sdk/src/lease.ts';
 import { NetworkMeter } from '../../../client-sdk/src/network.ts';
 import { OutcomeReporter } from '../../../client-sdk/src/outcomes.ts';
+import { countRows, parametersOf, specOf } from '../../../client-sdk/src/request.ts';
 import type { InferOptions, MeshEvents } from '../../../client-sdk/src/types.ts';
 import { HandClock, lease, leasedOption, rowsOf, taskInfo, variantSpec } from './builders.ts';
 import { AnsweringWorkers } from './fake-worker.ts';
@@ -54,6 +55,7 @@ class Page {
   readonly outcomes: Outcome[] = [];
   readonly workers: AnsweringWorkers;
   readonly device: Device;
+  readonly #readied: VariantSpec[] = [];
   readonly #api: Api;
   readonly #leases: Leases;
   readonly #reporter: OutcomeReporter;
@@ -107,6 +109,7 @@ class Page {
   /** Makes a variant ready that took `runMs` in each of 40 runs. */
   async ready(runMs: number, over: Partial<VariantSpec> = {}): Promise<void> {
     const spec = variantSpec(over);
+    this.#readied.push(spec);
     const signal = new AbortController().signal;
     await this.device.load('ort-wasm', spec, { spec, files: [] }, signal);
     await this.device.add(
@@ -122,10 +125,12 @@ class Page {
     parameters: Parameters = {},
     signal = new AbortController().signal,
     inputs = [rowsOf('x', 1, 2)],
-    task = taskInfo(),
+    task = taskInfo({}, [variantSpec(), ...this.#readied]),
   ) {
     const parts = {
       api: this.#api,
+      // Its task never changes; `revisions.test.ts` has those that do.
+      catalog: { infoFor: async () => task, isOutdated: () => false, refresh: async () => task },
       device: this.device,
       leases: this.#leases,
       network: this.network,
@@ -134,7 +139,7 @@ class Page {
       emit: (type: keyof MeshEvents, detail: unknown) => void this.events.push({ type, detail }),
     };
     try {
-      return await inferDecided(parts, {
+      const answer = await inferDecided(parts, {
         task,
         inputs,
         rows: countRows(task, inputs),
@@ -143,6 +148,8 @@ class Page {
         startedAt: this.clock.ms,
         signal,
       });
+      if (answer === undefined) throw new Error('Expected an answer');
+      return answer;
     } finally {
       await this.#reporter.flush();
     }
@@ -481,6 +488,14 @@ describe('inference in a page', () => {
     expect(answer.predictions).toEqual([
       { label: 'odd', score: expect.closeTo(0.9), box: [0.25, 0.5, 0.75, 1] },
     ]);
+  });
+
+  test('a variant that is ready in another revision than the inputs were made for does not run them', async () => {
+    const page = pageWith();
+    await page.ready(5, { revision: 2 });
+    const answer = await page.infer({ slo_ms: 100 }, undefined, undefined, taskInfo());
+    expect(answer.placement).toMatchObject(EDGE);
+    expect(page.workers.runs).toEqual([]);
   });
 
   test('a batch gives tensors and no predictions', async () => {

@@ -513,7 +513,7 @@ describe('preparing a task', () => {
       'load digits/tiny-fp32-onnx@2',
       'unload digits/tiny-fp32-onnx@1',
     ]);
-    const run = await bench.device.run('digits', tiny.variant, [row()], new AbortController().signal);
+    const run = await bench.device.run({ ...tiny, revision: 2 }, [row()], new AbortController().signal);
     expect(run.outputs).toHaveLength(1);
     expect(bench.workers.runs.at(-1)).toBe('digits/tiny-fp32-onnx@2');
   });
