@@ -43,7 +43,8 @@ function rowsOf({ task }: TaskInfo, variant: Variant, pareto: Pareto): (string |
     variant.tiers.join(', ') || 'none',
   ];
   const cells = line?.cells ?? [];
-  if (cells.length === 0) return [[...facts, 'not measured yet', '', '', '', '']];
+  const unmeasured = variant.format === 'cascade' ? 'as its stages' : 'not measured yet';
+  if (cells.length === 0) return [[...facts, unmeasured, '', '', '', '']];
   return cells.map(({ deviceClass, p50Ms, p99Ms, costs, dominatedBy }, index) => [
     ...(index === 0 ? facts : facts.map(() => '')),
     deviceClass,
@@ -75,7 +76,7 @@ function describeLoss({ accuracy, cascade }: Variant): string {
   const { drop, agreement } = accuracy;
   const parts = [];
   if (drop !== undefined) {
-    parts.push(`loses ${points(drop.value)} points (${points(drop.low)} to ${points(drop.high)})`);
+    parts.push(describeDrop(drop));
   }
   if (agreement !== undefined) {
     const { value, sampleSize, inputs } = agreement;
@@ -88,6 +89,12 @@ function describeLoss({ accuracy, cascade }: Variant): string {
     parts.push(`escalates ${percent(value)} (${percent(interval.low)} to ${percent(interval.high)})`);
   }
   return parts.join(', ');
+}
+
+function describeDrop({ value, low, high }: NonNullable<Accuracy['drop']>): string {
+  return value < 0
+    ? `gains ${points(-value)} points (${points(-high)} to ${points(-low)})`
+    : `loses ${points(value)} points (${points(low)} to ${points(high)})`;
 }
 
 function revisionNotes({ task, revision, rollout, previousRevision }: TaskInfo): string[] {

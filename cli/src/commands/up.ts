@@ -110,5 +110,7 @@ nearfar serves at ${url}  (tokens below are for development and end in 24 hours)
   demo     ${url}/demo?token=${tokens.client}
   curl     curl -s${authorization} ${body} '${url}/v1/tasks/digits/infer?slo_ms=100'
 
+  More variants of a task, or one of your own: nearfar register <manifest.json>
+
 `;
 }
