@@ -180,3 +180,25 @@ test('the installed command serves its sample tasks and its pages', async () => 
   }
   expect(errors).toBe('');
 });
+
+test('the installed command registers a task of its own, with the variants that it makes', async () => {
+  const nearfar = await launcher();
+  const manifest = join(installed, 'node_modules', 'nearfar', 'models', 'digits', 'manifest.json');
+  // Nobody has the eval data there: accuracy stays as declared, and agreement is measured on the sample pictures.
+  const args = [
+    'register',
+    manifest,
+    '--local',
+    '--state',
+    join(folder, 'state'),
+    '--data',
+    folder,
+    '--json',
+  ];
+  const { stdout, stderr } = await execute(process.execPath, [nearfar, ...args], { cwd: installed });
+  expect(stderr).toContain('accuracy stays as declared');
+  const names = (JSON.parse(stdout) as { variants: { variant: string }[] }).variants.map(
+    ({ variant }) => variant,
+  );
+  expect(names).toEqual(expect.arrayContaining(['large-fp32-onnx', 'large-int8-onnx', 'large-fp32-tfjs']));
+}, 180_000);
