@@ -41,16 +41,18 @@ export async function tryVariants(
 ): Promise<TriedVariants> {
   const { artifacts, journal, emit } = parts;
   const supplied = await suppliedCandidates(models, artifacts);
-  const generated = options.generate ? await generate(models, supplied, parts) : NOTHING;
-  const tryings = [...supplied, ...generated.candidates].map((candidate): Trying => {
+  const tryingOf = (candidate: Candidate): Trying => {
     const { inputs, outputs } = signatureOfVariant(signatures, candidate.base ?? candidate.variant);
     return { candidate, inputs, outputs };
-  });
-  const [first] = tryings;
+  };
+  const [first] = supplied;
   if (first === undefined) throw new MeshError('MESH_BAD_MANIFEST', 'Expected at least one model');
-  const { rows, labelled } = await openRows(manifest, first, parts).catch((error: unknown) => {
-    throw isRuntimeFailure(error) ? cannotBeServed(first.candidate, error.message) : error;
+  // Before anything is made, so that data that do not fit are said at once.
+  const { rows, labelled } = await openRows(manifest, tryingOf(first), parts).catch((error: unknown) => {
+    throw isRuntimeFailure(error) ? cannotBeServed(first, error.message) : error;
   });
+  const generated = options.generate ? await generate(models, supplied, parts) : NOTHING;
+  const tryings = [...supplied, ...generated.candidates].map(tryingOf);
   const trialParts = trialPartsOf(manifest, rows, labelled, options, parts);
   const { accepted, rejected } = await tryAll(tryings, trialParts, options, parts);
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -240,9 +241,16 @@ describe('bad input', () => {
     expect(await refused()).toContain('MESH_BAD_MODEL');
   });
 
-  test('labels out of range', async () => {
+  test('fewer labels than the model has scores', async () => {
     await workspace.change({ labels: ['0', '1', '2'] });
     expect(await refused()).toMatch(/labels/);
+  });
+
+  test('a labelled picture whose label is out of range', async () => {
+    const labels = gunzipSync(await readFile(join(workspace.folder, 'labels.gz')));
+    labels[8 + 17] = 10;
+    await writeFile(join(workspace.folder, 'labels.gz'), gzipSync(labels));
+    expect(await refused()).toMatch(/got 10 in row 17 .MESH_BAD_EVAL_DATA/);
   });
 
   test('pictures of another size than the labels say, or fewer labels than pictures', async () => {

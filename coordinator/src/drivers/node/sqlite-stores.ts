@@ -4,6 +4,8 @@ import { MeshError } from '@nearfar/protocol';
 
 /** Profile reports older than this are forgotten when the store is opened. */
 const KEEP_PROFILES_MS = 30 * 24 * 3_600_000;
+/** How long a statement waits for another process that is writing. */
+const BUSY_WITHIN_MS = 5_000;
 /** And so are all but this many of the newest: pages may report any number of device classes. */
 const KEEP_REPORTS = 50_000;
 
@@ -18,11 +20,11 @@ export interface SqliteStores {
 
 /** Opens (or creates) the file at `path`; `now` is the wall time by which old profiles are forgotten. */
 export function openSqliteStores(path: string, now: number): SqliteStores {
-  const database = new DatabaseSync(path);
+  // Other processes may open the same file at this very moment.
+  const database = new DatabaseSync(path, { timeout: BUSY_WITHIN_MS });
   database.exec(`
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
-    PRAGMA busy_timeout = 2000;
     CREATE TABLE IF NOT EXISTS tasks (task TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS profiles (
       reporter TEXT, task TEXT, variant TEXT, revision INTEGER, device_class TEXT, batch INTEGER,
