@@ -6,6 +6,9 @@ import { MeshError } from '@nearfar/protocol';
 const KEEP_PROFILES_MS = 30 * 24 * 3_600_000;
 /** How long a statement waits for another process that is writing. */
 const BUSY_WITHIN_MS = 5_000;
+const BUSY_PAUSE_MS = 10;
+/** SQLite's primary result code (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5;
 /** And so are all but this many of the newest: pages may report any number of device classes. */
 const KEEP_REPORTS = 50_000;
 
@@ -20,10 +23,9 @@ export interface SqliteStores {
 
 /** Opens (or creates) the file at `path`; `now` is the wall time by which old profiles are forgotten. */
 export function openSqliteStores(path: string, now: number): SqliteStores {
-  // Other processes may open the same file at this very moment.
   const database = new DatabaseSync(path, { timeout: BUSY_WITHIN_MS });
+  whenFree(() => database.exec('PRAGMA journal_mode = WAL'));
   database.exec(`
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS tasks (task TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS profiles (
@@ -46,6 +48,24 @@ export function openSqliteStores(path: string, now: number): SqliteStores {
     registry: createRegistry(database, () => closeOne('registry')),
     profiles: createProfiles(database, () => closeOne('profiles')),
   };
+}
+
+/**
+ * Does what SQLite refuses at once, without waiting as its statements do, while another process opens the same file for the
+ * first time: changing the journal mode (SQLITE_BUSY). Holds up the thread, for milliseconds, before anything is served.
+ */
+function whenFree(work: () => void): void {
+  const giveUpAt = performance.now() + BUSY_WITHIN_MS;
+  for (;;) {
+    try {
+      work();
+      return;
+    } catch (error) {
+      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY || performance.now() > giveUpAt)
+        throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY_PAUSE_MS);
+    }
+  }
 }
 
 function createRegistry(database: DatabaseSync, close: () => Promise<void>): RegistryStore {
