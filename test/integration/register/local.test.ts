@@ -111,7 +111,10 @@ describe('registering without a mesh', () => {
       workspace.register('--no-generate'),
       runNearfar(['register', other, '--local', '--state', workspace.state]),
     ]);
-    expect(ended.map(({ code }) => code), ended.map(({ stderr }) => stderr).join()).toEqual([0, 0]);
+    expect(
+      ended.map(({ code }) => code),
+      ended.map(({ stderr }) => stderr).join(),
+    ).toEqual([0, 0]);
     const [task] = await workspace.models();
     expect(task).toMatchObject({ revision: 2, previousRevision: 1 });
   });
