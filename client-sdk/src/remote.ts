@@ -25,6 +25,7 @@ const factsSchema = v.object({
   total_ms: v.number(),
   cost_usd: v.number(),
   decision_id: v.string(),
+  cascade_stage: v.optional(v.picklist(['small', 'large'])),
 });
 
 /** An answer of the mesh: outputs, and where and how they came about. */
@@ -33,10 +34,10 @@ export interface RemoteAnswer {
   readonly facts: v.InferOutput<typeof factsSchema>;
 }
 
-/** Lets the mesh run a request: binary both ways. */
+/** Lets the mesh run a request, by the variant alone where one is named: binary both ways. */
 export async function inferRemotely(
   api: Pick<Api, 'request'>,
-  task: string,
+  { task, variant }: { readonly task: string; readonly variant?: string | undefined },
   inputs: readonly Tensor[],
   parameters: Parameters,
   signal: AbortSignal,
@@ -48,7 +49,8 @@ export async function inferRemotely(
   const named: Record<string, string | number | boolean> = { binary_data_output: true };
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) named[name] = value;
   const body = encodeInferRequest({ parameters: named }, inputs);
-  const response = await api.request(`/v2/models/${encodeURIComponent(task)}/infer`, {
+  const version = variant === undefined ? '' : `/versions/${encodeURIComponent(variant)}`;
+  const response = await api.request(`/v2/models/${encodeURIComponent(task)}${version}/infer`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/octet-stream', [BINARY_HEADER]: String(body.headerBytes) },
     body: joinBody(body),

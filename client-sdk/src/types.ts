@@ -55,7 +55,10 @@ export interface InferOptions {
   readonly prefer?: 'cost' | 'accuracy' | undefined;
   /** `no_pool` keeps the payload off the pool, `local_only` keeps it in this page. */
   readonly privacy?: 'any' | 'no_pool' | 'local_only' | undefined;
-  /** Restricts the choice to one of the task's models. */
+  /**
+   * Restricts the choice to one of the task's models, or names one of its cascades: then the small stage runs in this
+   * page where it is ready, and the mesh is asked only about what that is not sure of.
+   */
   readonly model?: string | undefined;
   /** 1 is the highest, 0 (the default) ranks below every number. */
   readonly priority?: number | undefined;
@@ -90,6 +93,8 @@ export interface AnswerPlacement {
   /** Whether `clientMs` is within the deadline. */
   readonly sloMet: boolean;
   readonly decisionId: string;
+  /** Of a cascade's answer: the stage that it rests on. `variant` and `accuracy` are then the cascade's. */
+  readonly cascadeStage?: 'small' | 'large';
 }
 
 /** An answered request. */

@@ -1,0 +1,114 @@
+import { explainCandidates, type JudgedOption, toUsd } from '@nearfar/core';
+import { MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
+import type { Decided } from './decide-in-page.ts';
+import { createId } from './ids.ts';
+import type { InferParts } from './infer-parts.ts';
+import { inferRemotely, type RemoteAnswer } from './remote.ts';
+import type { PageRequest } from './request.ts';
+import type { AnswerPlacement } from './types.ts';
+
+/** What a place gave for a request. */
+export interface Execution {
+  /** By which the outputs are to be read. */
+  readonly task: TaskInfo;
+  readonly outputs: readonly Tensor[];
+  readonly placement: AnswerPlacement;
+}
+
+/** Runs the chosen variant in this page, and reports how it went. @throws MeshError as `Device.run` does. */
+export async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption): Promise<Execution> {
+  const { device, now } = parts;
+  const { task, spec, inputs, startedAt, signal } = decided;
+  const { option } = judged;
+  const decisionId = createId();
+  const report = (status: 'ok' | 'failed' | 'cancelled', queueMs?: number, computeMs?: number) =>
+    parts.outcomes.add({
+      task: task.task,
+      variant: option.variant,
+      revision: option.revision,
+      tier: 'browser',
+      deviceClass: option.deviceClass,
+      leaseId: decided.lease.id,
+      decisionId,
+      privacy: spec.privacy,
+      status,
+      sloMs: spec.sloMs,
+      predictedMs: judged.predictedMs,
+      totalMs: now() - startedAt,
+      ...(queueMs !== undefined && { queueMs }),
+      ...(computeMs !== undefined && { computeMs }),
+      candidates: spec.explain ? explainCandidates(decided.decision) : [],
+    });
+  try {
+    const { outputs, queueMs, computeMs } = await device.run({ ...option, task: task.task }, inputs, signal);
+    const clientMs = now() - startedAt;
+    report('ok', queueMs, computeMs);
+    const placement: AnswerPlacement = {
+      tier: 'browser',
+      variant: option.variant,
+      worker: option.worker,
+      accuracy: option.accuracy,
+      predictedMs: judged.predictedMs,
+      totalMs: clientMs,
+      clientMs,
+      costUsd: toUsd(option.costPicoUsd),
+      sloMet: clientMs <= spec.sloMs,
+      decisionId,
+    };
+    return { task, outputs, placement };
+  } catch (error) {
+    report(signal.aborted ? 'cancelled' : 'failed');
+    throw error;
+  }
+}
+
+/**
+ * Lets the mesh run a request in the time that is left.
+ *
+ * @param predictedMs what this page predicted; absent when it had not chosen the mesh.
+ * @param variant the only one that may answer; absent = the mesh chooses.
+ * @returns undefined when the mesh took or refused the inputs as another revision's, to which they mean something else.
+ */
+export async function runRemotely(
+  parts: InferParts,
+  request: PageRequest,
+  predictedMs?: number,
+  variant?: string,
+): Promise<Execution | undefined> {
+  const { api, catalog, network, now } = parts;
+  const { task, spec, inputs, parameters, startedAt, signal } = request;
+  const roundTripMs = network.path.rtt.meanMs;
+  // The mesh's own deadline ends at its socket: what the way there and back takes is ours to leave over.
+  const sloMs = Math.max(1, spec.sloMs - (now() - startedAt) - roundTripMs);
+  const sentAt = now();
+  let remote: RemoteAnswer;
+  try {
+    const demands = { ...parameters, slo_ms: sloMs, explain: false };
+    remote = await inferRemotely(api, { task: task.task, variant }, inputs, demands, signal);
+  } catch (error) {
+    // They were checked here: what the mesh has against them, it may have since a newer revision.
+    if (!(error instanceof MeshError) || error.code !== 'MESH_BAD_TENSOR') throw error;
+    await catalog.refresh(task.task, signal);
+    if (catalog.isOutdated(task)) return undefined;
+    throw error;
+  }
+  const { outputs, facts } = remote;
+  network.add(now() - sentAt - facts.total_ms);
+  const info = await catalog.infoFor(task, facts.revision ?? task.revision, signal);
+  if (info === undefined) return undefined;
+  const clientMs = now() - startedAt;
+  const placement: AnswerPlacement = {
+    tier: facts.tier,
+    variant: facts.variant,
+    worker: facts.worker,
+    accuracy: facts.accuracy,
+    predictedMs: predictedMs ?? sentAt - startedAt + roundTripMs + facts.predicted_ms,
+    totalMs: facts.total_ms,
+    clientMs,
+    costUsd: facts.cost_usd,
+    sloMet: clientMs <= spec.sloMs,
+    decisionId: facts.decision_id,
+    ...(facts.cascade_stage !== undefined && { cascadeStage: facts.cascade_stage }),
+  };
+  return { task: info, outputs, placement };
+}
