@@ -125,10 +125,14 @@ function obstacleTo(
   return undefined;
 }
 
-/** What can run a stage: its variant, and for one in fp32 the model's others in fp32, which agree with it to 1e-3. */
+/**
+ * What can run a stage: its variant, and for one in fp32 the model's others in fp32 and fp16. Their scores differ by less than
+ * the whole percents in which a threshold is chosen: logits to 1e-3 and 6e-3.
+ */
 function formsOf({ variants }: PageRequest['task'], stage: string): PageRequest['task']['variants'] {
   const named = variants.find(({ variant }) => variant === stage);
-  const isAlike = (entry: VariantSpec) => entry.precision === 'fp32' && entry.model === named?.model;
+  const isAlike = ({ precision, model }: VariantSpec) =>
+    (precision === 'fp32' || precision === 'fp16') && model === named?.model;
   return variants.filter((entry) => entry === named || (named?.precision === 'fp32' && isAlike(entry)));
 }
 

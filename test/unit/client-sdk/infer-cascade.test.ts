@@ -12,6 +12,7 @@ const BOTH_ON_MESH = { variant: CASCADE, accuracy: 0.95, cascade_stage: 'large' 
 
 const TINY = variantSpec({ accuracy: { value: 0.9, source: 'declared', sampleSize: 0 } });
 const TINY_TFJS = { variant: 'tiny-fp32-tfjs', format: 'tfjs' } as const;
+const TINY_HALF = { variant: 'tiny-fp16-tfjs', format: 'tfjs', precision: 'fp16' } as const;
 const LARGE = {
   variant: 'large-fp32-onnx',
   model: 'large',
@@ -35,6 +36,7 @@ const cascade = variantSpec({
 const task = taskInfo({}, [
   TINY,
   variantSpec(TINY_TFJS),
+  variantSpec(TINY_HALF),
   variantSpec({ variant: 'tiny-int8-onnx', precision: 'int8' }),
   variantSpec(LARGE),
   cascade,
@@ -141,11 +143,14 @@ describe('a cascade whose small stage is ready in the page', () => {
     expect(page.eventsOf('outcome')).toHaveLength(1);
   });
 
-  test('is run there by any form of the model in fp32, of which the fp32 tfjs one is', async () => {
-    const page = await pageWith({ onRun: () => SURE }, [TINY_TFJS]);
-    expect((await infer(page)).placement).toMatchObject({ variant: CASCADE, tier: 'browser' });
-    expect(page.outcomes).toEqual([expect.objectContaining({ variant: 'tiny-fp32-tfjs' })]);
-  });
+  test.each([TINY_TFJS, TINY_HALF])(
+    'is run there by a form of the model that agrees with it: $variant',
+    async (form) => {
+      const page = await pageWith({ onRun: () => SURE }, [form]);
+      expect((await infer(page)).placement).toMatchObject({ variant: CASCADE, tier: 'browser' });
+      expect(page.outcomes).toEqual([expect.objectContaining({ variant: form.variant })]);
+    },
+  );
 
   test('answers only what the cascade names', async () => {
     const page = await pageWith({ onRun: () => [...SURE, rowsOf('features', 7, 7)] });
