@@ -93,6 +93,8 @@ describeWithChromium('the tasks of the console', (executablePath) => {
     const page = await open();
     await page.locator('details.measured-profiles summary').first().click();
     const rows = page.locator('.profile-table').first().locator('tbody tr');
+    // The rows are drawn by the event that follows the opening, not by the click itself.
+    await rows.first().waitFor();
     const [stale] = await rows.filter({ hasText: 'stale' }).allInnerTexts();
     expect(stale?.replace(/\s+/g, ' ')).toMatch(
       /small-fp32-onnx.*download 22 ms \+ session .* \+ first run .* 31 h stale/,
