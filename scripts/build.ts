@@ -15,7 +15,6 @@ const PACKAGES = [
   'edge',
   'gpu-pool',
   'client-sdk',
-  'bench',
   'cli',
 ];
 /**

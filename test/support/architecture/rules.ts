@@ -32,7 +32,6 @@ const ALL = [
   '@nearfar/edge',
   '@nearfar/gpu-pool',
   '@nearfar/client',
-  '@nearfar/bench',
   '@nearfar/web',
 ];
 
@@ -116,7 +115,6 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
-  { folder: 'bench', internal: [PROTOCOL, CORE, COORDINATOR], external: 'declared', node: true },
   { folder: 'cli', internal: ALL, external: 'declared', node: true },
   { folder: 'web', internal: ALL, external: 'declared', node: true },
 ];

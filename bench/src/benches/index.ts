@@ -1,4 +1,0 @@
-import type { Bench } from '../bench.ts';
-
-/** Every benchmark, by name. */
-export const BENCHES: readonly Bench[] = [];

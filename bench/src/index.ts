@@ -1,2 +1,0 @@
-export { type Bench, type BenchOptions, type BenchResult, describeMachine } from './bench.ts';
-export { BENCHES } from './benches/index.ts';
