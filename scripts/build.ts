@@ -15,6 +15,7 @@ const PACKAGES = [
   'edge',
   'gpu-pool',
   'client-sdk',
+  'bench',
   'cli',
 ];
 /**

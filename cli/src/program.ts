@@ -171,6 +171,14 @@ export function createProgram(): Command {
     .addOption(stateOption())
     .action(async (task, options) => (await import('./commands/models.ts')).models(task, options));
 
+  program
+    .command('bench')
+    .description('measure what the documentation claims (without a name: list the benchmarks)')
+    .argument('[name]')
+    .option('--seed <number>', 'seed of everything that is drawn', parseCount, 1)
+    .option('--json', 'print only JSON')
+    .action(async (name, options) => (await import('./commands/bench.ts')).bench(name, options));
+
   const token = program.command('token').description('make access tokens');
   token
     .command('create')

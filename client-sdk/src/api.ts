@@ -4,6 +4,8 @@ import {
   MeshError,
   modelsResponseSchema,
   type OutcomesRequest,
+  type OutcomesResponse,
+  outcomesResponseSchema,
   type PlacementRequest,
   type PlacementResponse,
   parseOrThrow,
@@ -17,8 +19,8 @@ import type { MeshOptions } from './types.ts';
 export interface Api {
   models(signal?: AbortSignal): Promise<readonly TaskInfo[]>;
   placement(request: PlacementRequest, signal?: AbortSignal): Promise<PlacementResponse>;
-  /** Reports outcomes; `isLast` lets the request outlive the page. */
-  outcomes(report: OutcomesRequest, isLast: boolean): Promise<void>;
+  /** Reports outcomes; `isLast` lets the request outlive the page, whose answer nobody reads. */
+  outcomes(report: OutcomesRequest, isLast: boolean): Promise<OutcomesResponse | undefined>;
   /** The response of an artifact, or of what it has from `start` on; its body is still to be read. */
   artifact(sha256: string, signal: AbortSignal, start?: number): Promise<Response>;
   /** Any call whose answer the caller reads itself. */
@@ -62,7 +64,12 @@ export function createApi(endpoint: string, token: NonNullable<MeshOptions['toke
     },
     async outcomes(report, isLast) {
       const response = await post('/v1/outcomes', report, { keepalive: isLast });
-      await response.body?.cancel();
+      if (isLast) {
+        await response.body?.cancel();
+        return undefined;
+      }
+      const json = await readJson(response, undefined);
+      return parseOrThrow(outcomesResponseSchema, json, 'MESH_INTERNAL', 'outcomes answer');
     },
     artifact: (sha256, signal, start = 0) =>
       request(`/v1/artifacts/${sha256}`, {

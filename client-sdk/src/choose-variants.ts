@@ -1,3 +1,4 @@
+import { stageForms } from '@nearfar/core';
 import type { VariantSpec } from '@nearfar/protocol';
 import { type Capability, isOnWebGpu } from './capability.ts';
 import type { EngineName } from './types.ts';
@@ -8,7 +9,7 @@ export interface ChoiceFacts {
   readonly capability: Capability | undefined;
   /** Larger variants stay on the mesh. */
   readonly maxVariantBytes: number;
-  /** Accuracy that the task's requests demand where their callers say nothing, 0 to 1. */
+  /** Accuracy that the page's requests demand, 0 to 1. */
   readonly minAccuracy: number;
   /** Mean milliseconds that devices of this class measured; undefined = nobody has. */
   readonly knownMs: (spec: VariantSpec) => number | undefined;
@@ -26,9 +27,10 @@ export interface VariantChoice {
 
 /**
  * Chooses what a page prepares. Registration makes up to a dozen variants of a task; a page takes at most one of each
- * model: one that is ready here already, else the one with the fewest bytes that is accurate enough for requests that
- * demand nothing else, and of equally large ones the more accurate. The others of the model stand in only when it fails. Models go by their bytes too, so that the first is ready soon;
- * those that another one dominates, which no request would be sent to, go last.
+ * model: the one with the fewest bytes that is accurate enough by itself, and of equally large ones the more accurate; else
+ * a form of it that is the small stage of a cascade which is. One that is ready here already goes before those that are no
+ * better for that. The others of the model stand in only when it fails. Models go by their bytes too, so that the first is
+ * ready soon; those that another one dominates, which no request would be sent to, go last.
  */
 export function chooseVariants(variants: readonly VariantSpec[], facts: ChoiceFacts): VariantChoice {
   const models = new Map<string, VariantSpec[]>();
@@ -39,9 +41,11 @@ export function chooseVariants(variants: readonly VariantSpec[], facts: ChoiceFa
     if (reason !== undefined) obstacles.push({ spec, reason });
     else models.set(spec.model, [...(models.get(spec.model) ?? []), spec]);
   }
+  const stages = smallStages(variants, facts);
+  // Half a step: what is ready here is taken unless another one serves requests that it does not.
   const rankOf = (spec: VariantSpec) => {
-    if (facts.isReady(spec)) return 0;
-    return spec.accuracy.value >= facts.minAccuracy ? 1 : 2;
+    const use = spec.accuracy.value >= facts.minAccuracy ? 0 : stages.has(spec) ? 1 : 2;
+    return use - (facts.isReady(spec) ? 0.5 : 0);
   };
   const ordered = [...models.values()].map((own) =>
     own.toSorted((a, b) => rankOf(a) - rankOf(b) || bySize(a, b)),
@@ -55,6 +59,14 @@ export function chooseVariants(variants: readonly VariantSpec[], facts: ChoiceFa
     ),
     obstacles,
   };
+}
+
+/** What can run the small stage of a cascade that is accurate enough. */
+function smallStages(variants: readonly VariantSpec[], { minAccuracy }: ChoiceFacts): Set<VariantSpec> {
+  const enough = variants.flatMap(({ cascade, accuracy }) =>
+    cascade !== undefined && accuracy.value >= minAccuracy ? [cascade.small] : [],
+  );
+  return new Set(enough.flatMap((small) => stageForms(variants, small)));
 }
 
 /** Bytes of the variant's own files. */

@@ -1,5 +1,5 @@
 import { explainCandidates, type JudgedOption, toUsd } from '@nearfar/core';
-import { MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
+import { MeshError, type Outcome, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import type { Decided } from './decide-in-page.ts';
 import { createId } from './ids.ts';
 import type { InferParts } from './infer-parts.ts';
@@ -15,13 +15,26 @@ export interface Execution {
   readonly placement: AnswerPlacement;
 }
 
-/** Runs the chosen variant in this page, and reports how it went. @throws MeshError as `Device.run` does. */
-export async function runHere(parts: InferParts, decided: Decided, judged: JudgedOption): Promise<Execution> {
+/** What the gate of a cascade says of its small stage's outputs, for the report. */
+export type Gate = (outputs: readonly Tensor[]) => NonNullable<Outcome['cascade']>;
+
+/**
+ * Runs the chosen variant in this page, and reports how it went.
+ *
+ * @param gate of the cascade whose small stage it is; what it throws counts as a failed run.
+ * @throws MeshError as `Device.run` does, and what `gate` throws.
+ */
+export async function runHere(
+  parts: InferParts,
+  decided: Decided,
+  judged: JudgedOption,
+  gate?: Gate,
+): Promise<Execution> {
   const { device, now } = parts;
   const { task, spec, inputs, startedAt, signal } = decided;
   const { option } = judged;
   const decisionId = createId();
-  const report = (status: 'ok' | 'failed' | 'cancelled', queueMs?: number, computeMs?: number) =>
+  const report = (status: Outcome['status'], measured: Partial<Outcome> = {}) =>
     parts.outcomes.add({
       task: task.task,
       variant: option.variant,
@@ -35,14 +48,14 @@ export async function runHere(parts: InferParts, decided: Decided, judged: Judge
       sloMs: spec.sloMs,
       predictedMs: judged.predictedMs,
       totalMs: now() - startedAt,
-      ...(queueMs !== undefined && { queueMs }),
-      ...(computeMs !== undefined && { computeMs }),
+      ...measured,
       candidates: spec.explain ? explainCandidates(decided.decision) : [],
     });
   try {
     const { outputs, queueMs, computeMs } = await device.run({ ...option, task: task.task }, inputs, signal);
     const clientMs = now() - startedAt;
-    report('ok', queueMs, computeMs);
+    const cascade = gate?.(outputs);
+    report('ok', { queueMs, computeMs, ...(cascade !== undefined && { cascade }) });
     const placement: AnswerPlacement = {
       tier: 'browser',
       variant: option.variant,
@@ -62,29 +75,37 @@ export async function runHere(parts: InferParts, decided: Decided, judged: Judge
   }
 }
 
+/** How the mesh is asked. */
+export interface RemoteRun {
+  /** What this page predicted; absent when it had not chosen the mesh. */
+  readonly predictedMs?: number | undefined;
+  /** The only variant that may answer; absent = the mesh chooses. */
+  readonly variant?: string;
+  /** Of the decision that this run goes on with; absent = the mesh makes one of its own. */
+  readonly decisionId?: string;
+}
+
 /**
  * Lets the mesh run a request in the time that is left.
  *
- * @param predictedMs what this page predicted; absent when it had not chosen the mesh.
- * @param variant the only one that may answer; absent = the mesh chooses.
  * @returns undefined when the mesh took or refused the inputs as another revision's, to which they mean something else.
  */
 export async function runRemotely(
   parts: InferParts,
   request: PageRequest,
-  predictedMs?: number,
-  variant?: string,
+  { predictedMs, variant, decisionId }: RemoteRun = {},
 ): Promise<Execution | undefined> {
-  const { api, catalog, network, now } = parts;
+  const { api, catalog, leases, network, now } = parts;
   const { task, spec, inputs, parameters, startedAt, signal } = request;
   const roundTripMs = network.path.rtt.meanMs;
   // The mesh's own deadline ends at its socket: what the way there and back takes is ours to leave over.
   const sloMs = Math.max(1, spec.sloMs - (now() - startedAt) - roundTripMs);
   const sentAt = now();
+  leases.countSent(task.task);
   let remote: RemoteAnswer;
   try {
     const demands = { ...parameters, slo_ms: sloMs, explain: false };
-    remote = await inferRemotely(api, { task: task.task, variant }, inputs, demands, signal);
+    remote = await inferRemotely(api, { task: task.task, variant, decisionId }, inputs, demands, signal);
   } catch (error) {
     // They were checked here: what the mesh has against them, it may have since a newer revision.
     if (!(error instanceof MeshError) || error.code !== 'MESH_BAD_TENSOR') throw error;

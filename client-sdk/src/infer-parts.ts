@@ -1,3 +1,4 @@
+import type { EscalationBook } from '@nearfar/core';
 import type { Api } from './api.ts';
 import type { Device } from './device.ts';
 import type { Emit } from './events.ts';
@@ -14,6 +15,15 @@ export interface InferParts {
   readonly leases: Leases;
   readonly network: NetworkMeter;
   readonly outcomes: OutcomeReporter;
+  /** How often cascades needed their large stage for this page's inputs. */
+  readonly escalations: EscalationBook;
+  readonly decisions: DecisionCount;
   readonly emit: Emit;
   readonly now: () => number;
+}
+
+/** Decisions of this page, and those of them that waited for the network: for a lease. */
+export interface DecisionCount {
+  total: number;
+  waited: number;
 }

@@ -1,4 +1,11 @@
-import { type Lease, MeshError, type PlacementRequest } from '@nearfar/protocol';
+import {
+  type Lease,
+  type LeaseReport,
+  LIMITS,
+  MeshError,
+  type PlacementRequest,
+  type PriceTable,
+} from '@nearfar/protocol';
 import type { Api } from './api.ts';
 import type { NetworkMeter } from './network.ts';
 import { SharedCalls } from './shared-calls.ts';
@@ -13,6 +20,8 @@ export interface LeasesOptions {
   readonly now: () => number;
   /** What this page can run of a task; undefined before anybody has looked. */
   readonly report: (task: string) => DeviceReport | undefined;
+  /** Called with the revision that a task has on the mesh, with each lease that tells one. */
+  readonly onRevision?: (task: string, revision: number) => void;
   /** Ends what nobody waits for: renewals in the background. */
   readonly closing: AbortSignal;
 }
@@ -29,12 +38,14 @@ export interface LeaseRequest {
 }
 
 interface Held {
-  readonly lease: Lease;
+  lease: Lease;
   readonly askedAt: number;
   readonly endsAt: number;
   readonly payloadBytes: number;
   /** Class of the device that the lease's profiles are of. */
   readonly deviceClass: string | undefined;
+  /** Requests that were sent to the mesh under it. */
+  sent: number;
 }
 
 /**
@@ -42,10 +53,15 @@ interface Held {
  * tells of has moved on.
  */
 const REFRESH_AFTER_MS = 2_500;
+/** One of which this share was used is renewed too, so that the next one is here before it is used up. */
+const REFRESH_AFTER_SHARE = 0.5;
+/** But not sooner than this: a mesh without capacity is not asked twice for each request. */
+const REFILL_AFTER_MS = 250;
 
 /**
  * Keeps a lease for each task and measures the way to the mesh by asking for them. Deciding waits for the network
- * only when there is no lease that holds: before the first request, and after a long pause.
+ * only when there is no lease that holds: before the first request, and after a long pause; and when the mesh is to be
+ * asked more often than the lease allows.
  */
 export class Leases {
   readonly #options: LeasesOptions;
@@ -56,17 +72,55 @@ export class Leases {
     this.#options = options;
   }
 
-  /** The lease that holds now, if there is one; it is renewed in the background once it is no longer fresh. */
+  /** The lease that holds now, if there is one; it is renewed in the background once it is no longer fresh or half used. */
   holding(task: string): Lease | undefined {
     const held = this.#held.get(task);
-    const now = this.#options.now();
-    if (held === undefined || now >= held.endsAt) return undefined;
+    if (held === undefined || this.#options.now() >= held.endsAt) return undefined;
     if (held.deviceClass !== this.#options.report(task)?.deviceClass) return undefined;
     // A renewal that fails shows when the lease has ended and the next one is waited for.
-    if (now - held.askedAt > REFRESH_AFTER_MS) {
+    if (this.#isOlder(held, REFRESH_AFTER_MS) || (isHalfUsed(held) && this.#isOlder(held, REFILL_AFTER_MS))) {
       this.#renew(task, held.payloadBytes, this.#options.closing).catch(() => undefined);
     }
     return held.lease;
+  }
+
+  /** Counts a request that goes to the mesh by this page's decision. */
+  countSent(task: string): void {
+    const held = this.#held.get(task);
+    if (held !== undefined) held.sent += 1;
+  }
+
+  /** Whether as many requests were sent to the mesh under the task's lease as that allows. */
+  isUsedUp(task: string): boolean {
+    const held = this.#held.get(task);
+    return held !== undefined && held.sent >= (held.lease.maxRequests ?? Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * Asks for a lease with requests left, where the one at hand is used up; undefined when it is not, or when the mesh was
+   * asked a moment ago. What that then gives may be none either: the mesh decides about each request by itself then.
+   */
+  refill(task: string, payloadBytes: number, signal: AbortSignal): Promise<Lease> | undefined {
+    const held = this.#held.get(task);
+    if (held === undefined || !this.isUsedUp(task) || !this.#isOlder(held, REFILL_AFTER_MS)) return undefined;
+    return this.#renew(task, payloadBytes, signal);
+  }
+
+  /** The epoch of the newest prices that a lease has brought; undefined before the first. */
+  get priceEpoch(): number | undefined {
+    const epochs = [...this.#held.values()].flatMap(({ lease }) => lease.shadowPrices?.epoch ?? []);
+    return epochs.length === 0 ? undefined : Math.max(...epochs);
+  }
+
+  /** Goes on with these prices under every lease. */
+  setPrices(shadowPrices: PriceTable): void {
+    for (const held of this.#held.values()) held.lease = { ...held.lease, shadowPrices };
+  }
+
+  /** What was done under the leases that hold, for a page that will not renew them. */
+  reports(): LeaseReport[] {
+    const now = this.#options.now();
+    return [...this.#held.values()].filter(({ endsAt }) => now < endsAt).map(reportOf);
   }
 
   /** What the last lease said of this page itself, however old: its prices and its class's profiles. */
@@ -101,17 +155,46 @@ export class Leases {
     return this.#asking.join(task, { signal }, (shared) => this.#ask(task, payloadBytes, shared));
   }
 
+  #isOlder({ askedAt }: Held, ageMs: number): boolean {
+    return this.#options.now() - askedAt > ageMs;
+  }
+
   async #ask(task: string, payloadBytes: number, signal: AbortSignal): Promise<Lease> {
-    const { api, network, now, report } = this.#options;
+    const { api, network, now, report, onRevision } = this.#options;
     const device = report(task);
+    const former = this.#held.get(task);
+    const reported = former === undefined ? undefined : reportOf(former);
     const askedAt = now();
     const { lease } = await api.placement(
-      { task, payloadBytes, network: { rtt: network.path.rtt }, ...(device !== undefined && { device }) },
+      {
+        task,
+        payloadBytes,
+        network: { rtt: network.path.rtt },
+        ...(device !== undefined && { device }),
+        ...(reported !== undefined && { lease: reported }),
+      },
       signal,
     );
     network.add(now() - askedAt);
-    const endsAt = askedAt + lease.ttlMs;
-    this.#held.set(task, { lease, askedAt, endsAt, payloadBytes, deviceClass: device?.deviceClass });
+    this.#held.set(task, {
+      lease,
+      askedAt,
+      endsAt: askedAt + lease.ttlMs,
+      payloadBytes,
+      deviceClass: device?.deviceClass,
+      // What was sent after the report belongs to the new lease.
+      sent: (former?.sent ?? 0) - (reported?.remoteRequests ?? 0),
+    });
+    if (lease.revision !== undefined) onRevision?.(task, lease.revision);
     return lease;
   }
+}
+
+function isHalfUsed({ lease, sent }: Held): boolean {
+  // One that allows nothing is no more used up than before.
+  return sent > 0 && sent >= REFRESH_AFTER_SHARE * (lease.maxRequests ?? Number.POSITIVE_INFINITY);
+}
+
+function reportOf({ lease, sent }: Held): LeaseReport {
+  return { id: lease.id, remoteRequests: Math.min(sent, LIMITS.maxLeaseRequests) };
 }

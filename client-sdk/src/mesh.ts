@@ -1,4 +1,5 @@
-import { MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
+import { EscalationBook } from '@nearfar/core';
+import { MeshError, type Parameters, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import { createApi, networkError } from './api.ts';
 import { ArtifactCache } from './artifact-cache.ts';
 import { openByteStore } from './byte-store.ts';
@@ -14,6 +15,7 @@ import { OutcomeReporter } from './outcomes.ts';
 import { isSaving, onLeave } from './page-state.ts';
 import { toTensors } from './picture.ts';
 import { PictureReader } from './picture-reader.ts';
+import type { PrepareParts } from './prepare.ts';
 import { countRows, type PageRequest, parametersOf, specOf } from './request.ts';
 import { abortable, SharedCalls } from './shared-calls.ts';
 import { TaskCatalog } from './task-catalog.ts';
@@ -92,9 +94,10 @@ class PageMesh implements Mesh {
       network,
       now,
       report: (task) => this.#device.report(task, isSaving()),
+      onRevision: (task, revision) => this.#catalog.expect(task, revision, this.#closing.signal),
       closing: this.#closing.signal,
     });
-    this.#outcomes = new OutcomeReporter(api, () => this.#device.measured());
+    this.#outcomes = new OutcomeReporter(api, () => this.#device.measured(), this.#leases);
     this.#inferParts = {
       api,
       catalog: this.#catalog,
@@ -102,6 +105,8 @@ class PageMesh implements Mesh {
       leases: this.#leases,
       network,
       outcomes: this.#outcomes,
+      escalations: new EscalationBook(),
+      decisions: { total: 0, waited: 0 },
       emit: this.#emit,
       now,
     };
@@ -111,11 +116,12 @@ class PageMesh implements Mesh {
   async prepare(taskName: string, options: PrepareOptions = {}): Promise<readonly ReadyVariant[]> {
     const signal = this.#signalOf(options.signal);
     signal.throwIfAborted();
-    const maxVariantBytes = options.maxVariantBytes ?? DEFAULT_MAX_VARIANT_BYTES;
+    const { maxVariantBytes = DEFAULT_MAX_VARIANT_BYTES, minAccuracy } = options;
+    const wanted = { maxVariantBytes, minAccuracy };
     await this.#preparations.join(
-      `${taskName} ${maxVariantBytes}`,
+      `${taskName} ${maxVariantBytes} ${minAccuracy}`,
       { signal, onUpdate: options.onProgress },
-      (shared, update) => this.#prepare(taskName, maxVariantBytes, shared, update),
+      (shared, update) => this.#prepare(taskName, wanted, shared, update),
     );
     return this.#device.ready.filter((variant) => variant.task === taskName);
   }
@@ -158,7 +164,8 @@ class PageMesh implements Mesh {
   status(): MeshStatus {
     const { ready, unavailable } = this.#device;
     const cache = this.#cache.isMemoryOnly ? 'memory' : 'persistent';
-    return { device: this.#device.info, ready, unavailable, cache };
+    const decisions = { ...this.#inferParts.decisions };
+    return { device: this.#device.info, ready, unavailable, cache, decisions };
   }
 
   addEventListener(
@@ -194,11 +201,11 @@ class PageMesh implements Mesh {
     input: MeshInput,
     demands: Pick<PageRequest, 'parameters' | 'spec' | 'startedAt' | 'signal'>,
   ): Promise<Answer | undefined> {
-    const { spec, signal } = demands;
+    const { parameters, spec, signal } = demands;
     const inputs = await abortable(toTensors(input, task.preprocess, this.#pictures, signal), signal);
     const rows = countRows(task, inputs);
     // A payload that may not leave waits for its own device, as long as its time limit lets it.
-    if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, signal);
+    if (spec.privacy === 'local_only') await this.#prepareIfNeeded(task, parameters, signal);
     const request = { ...demands, task, inputs, rows };
     return await abortable(this.#track(inferDecided(this.#inferParts, request)), signal);
   }
@@ -213,7 +220,7 @@ class PageMesh implements Mesh {
 
   async #prepare(
     taskName: string,
-    maxVariantBytes: number,
+    wanted: Pick<PrepareParts, 'maxVariantBytes' | 'minAccuracy'>,
     signal: AbortSignal,
     update: (progress: PrepareProgress) => void,
   ): Promise<void> {
@@ -231,7 +238,7 @@ class PageMesh implements Mesh {
         device: this.#device,
         cache: this.#cache,
         engines: this.#engines,
-        maxVariantBytes,
+        ...wanted,
         known,
         signal,
         now: this.#inferParts.now,
@@ -249,11 +256,15 @@ class PageMesh implements Mesh {
    * Waits for a preparation unless something is ready; one that fails shows in the decision, with its reasons. It goes
    * on when the request gives up: on a slow link the download would start from zero with each request otherwise.
    */
-  async #prepareIfNeeded(task: TaskInfo, signal: AbortSignal): Promise<void> {
+  async #prepareIfNeeded(
+    task: TaskInfo,
+    { min_accuracy: minAccuracy }: Parameters,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (task.variants.some((variant) => this.#device.has(variant))) return;
     signal.throwIfAborted();
     try {
-      await abortable(this.prepare(task.task), signal);
+      await abortable(this.prepare(task.task, { minAccuracy }), signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof MeshError) || error.code !== 'MESH_DEVICE_UNAVAILABLE') throw error;

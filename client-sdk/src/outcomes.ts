@@ -1,4 +1,10 @@
-import { LIMITS, type Outcome, type ProfileReport } from '@nearfar/protocol';
+import {
+  type LeaseReport,
+  LIMITS,
+  type Outcome,
+  type PriceTable,
+  type ProfileReport,
+} from '@nearfar/protocol';
 import type { Api } from './api.ts';
 
 const SEND_AFTER_MS = 1_000;
@@ -17,17 +23,29 @@ interface Part {
   readonly profiles: ProfileReport[];
 }
 
+/** What a report says of the page's leases, and takes from its answer. */
+export interface LeaseNews {
+  /** Epoch of the prices that the page decides by; undefined = it has none. */
+  readonly priceEpoch: number | undefined;
+  /** What was done under each lease, when the page goes. */
+  reports(): readonly LeaseReport[];
+  /** Takes in newer prices. */
+  setPrices(prices: PriceTable): void;
+}
+
 /** Gathers what the page did by itself and sends it to the mesh, without payloads, in batches. */
 export class OutcomeReporter {
   readonly #api: Pick<Api, 'outcomes'>;
   readonly #measured: () => Measured;
+  readonly #leases: LeaseNews;
   #waiting: Outcome[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
-  constructor(api: Pick<Api, 'outcomes'>, measured: () => Measured) {
+  constructor(api: Pick<Api, 'outcomes'>, measured: () => Measured, leases: LeaseNews) {
     this.#api = api;
     this.#measured = measured;
+    this.#leases = leases;
   }
 
   /** Adds an outcome; when there are too many unsent ones the oldest is forgotten. After `close` nothing happens. */
@@ -49,16 +67,34 @@ export class OutcomeReporter {
    * next report until they have arrived. `isLast` lets the requests outlive the page.
    */
   async flush(isLast = false): Promise<void> {
+    await this.#send(isLast, isLast);
+  }
+
+  async #send(isLast: boolean, isGoing: boolean): Promise<void> {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const outcomes = this.#waiting;
     this.#waiting = [];
     const { profiles, confirm } = this.#measured();
+    const leases = isGoing ? this.#leases.reports().slice(0, LIMITS.maxLeaseReports) : [];
     const parts = inParts(profiles, outcomes);
+    if (leases.some(({ remoteRequests }) => remoteRequests > 0) && parts.length === 0) {
+      parts.push({ outcomes: [], profiles: [] });
+    }
     // The browser's allowance is for all that a page sends at its end, so the rest of it is given up.
     const sent = isLast ? parts.slice(0, 1) : parts;
-    const results = await Promise.allSettled(sent.map((part) => this.#api.outcomes(part, isLast)));
+    const { priceEpoch } = this.#leases;
+    const epoch = priceEpoch === undefined ? {} : { priceEpoch };
+    const results = await Promise.allSettled(
+      sent.map((part, index) => {
+        const report = { ...part, ...epoch, ...(index === 0 && leases.length > 0 && { leases }) };
+        return this.#api.outcomes(report, isLast);
+      }),
+    );
+    const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const newest = answers.findLast((answer) => answer?.prices !== undefined);
+    if (newest?.prices !== undefined) this.#leases.setPrices(newest.prices);
     const haveArrived = parts.every(
       (part, index) => part.profiles.length === 0 || results[index]?.status === 'fulfilled',
     );
@@ -67,7 +103,7 @@ export class OutcomeReporter {
 
   /** Sends what there is for the last time. May be called twice. */
   async close(): Promise<void> {
-    const flushed = this.flush();
+    const flushed = this.#send(false, true);
     this.#isClosed = true;
     await flushed;
   }

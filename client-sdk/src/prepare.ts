@@ -26,6 +26,8 @@ export interface PrepareParts {
   /** Engines that may be used, most wanted first. */
   readonly engines: readonly EngineName[];
   readonly maxVariantBytes: number;
+  /** Accuracy that the page's requests demand; undefined = the task's own. */
+  readonly minAccuracy?: number | undefined;
   /** What devices of this class have measured of a variant; undefined = nothing. */
   readonly known: (spec: VariantSpec) => ServiceTime | undefined;
   readonly signal: AbortSignal;
@@ -61,7 +63,7 @@ export async function prepareTask(parts: PrepareParts, task: TaskInfo): Promise<
       engine,
       capability: device.capability,
       maxVariantBytes: parts.maxVariantBytes,
-      minAccuracy: task.defaults.min_accuracy ?? 0,
+      minAccuracy: parts.minAccuracy ?? task.defaults.min_accuracy ?? 0,
       knownMs: (spec) => parts.known(spec)?.compute.meanMs,
       isReady: (spec) => device.has(spec),
     });

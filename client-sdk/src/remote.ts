@@ -34,10 +34,19 @@ export interface RemoteAnswer {
   readonly facts: v.InferOutput<typeof factsSchema>;
 }
 
-/** Lets the mesh run a request, by the variant alone where one is named: binary both ways. */
+/** What is asked for. */
+export interface RemoteTarget {
+  readonly task: string;
+  /** The only variant that may answer. */
+  readonly variant?: string | undefined;
+  /** Of the decision that the request goes on with. */
+  readonly decisionId?: string | undefined;
+}
+
+/** Lets the mesh run a request: binary both ways. */
 export async function inferRemotely(
   api: Pick<Api, 'request'>,
-  { task, variant }: { readonly task: string; readonly variant?: string | undefined },
+  { task, variant, decisionId }: RemoteTarget,
   inputs: readonly Tensor[],
   parameters: Parameters,
   signal: AbortSignal,
@@ -48,6 +57,7 @@ export async function inferRemotely(
   }
   const named: Record<string, string | number | boolean> = { binary_data_output: true };
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) named[name] = value;
+  if (decisionId !== undefined) named.decision_id = decisionId;
   const body = encodeInferRequest({ parameters: named }, inputs);
   const version = variant === undefined ? '' : `/versions/${encodeURIComponent(variant)}`;
   const response = await api.request(`/v2/models/${encodeURIComponent(task)}${version}/infer`, {

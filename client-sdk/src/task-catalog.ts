@@ -49,6 +49,14 @@ export class TaskCatalog {
     });
   }
 
+  /** Reads the tasks again in the background when `revision` of a known one is not the one that was last read. */
+  expect(name: string, revision: number, signal: AbortSignal): void {
+    const known = find(this.#tasks, name);
+    if (known === undefined || known.revision === revision) return;
+    // One that fails shows when the task is used in the revision that is gone.
+    this.#read(ALL, signal).catch(() => undefined);
+  }
+
   /** Whether the task was last read in another revision than `made`. */
   isOutdated(made: TaskInfo): boolean {
     return find(this.#tasks, made.task)?.revision !== made.revision;

@@ -57,7 +57,8 @@ export interface InferOptions {
   readonly privacy?: 'any' | 'no_pool' | 'local_only' | undefined;
   /**
    * Restricts the choice to one of the task's models, or names one of its cascades: then the small stage runs in this
-   * page where it is ready, and the mesh is asked only about what that is not sure of.
+   * page where it is ready, and the mesh is asked only about what that is not sure of. Without it a cascade answers where
+   * it is the cheapest that meets what is demanded.
    */
   readonly model?: string | undefined;
   /** 1 is the highest, 0 (the default) ranks below every number. */
@@ -125,6 +126,11 @@ export interface PrepareOptions {
   readonly signal?: AbortSignal | undefined;
   /** Variants with more bytes than this stay remote; default 2 MB. */
   readonly maxVariantBytes?: number | undefined;
+  /**
+   * Accuracy that this page's requests demand, 0 to 1; default: the task's own. Where no variant that fits reaches it by
+   * itself, the small stage of a cascade that does is preferred.
+   */
+  readonly minAccuracy?: number | undefined;
 }
 
 /** A variant that passed its self-test on this device and is warm. */
@@ -160,6 +166,8 @@ export interface MeshStatus {
   readonly unavailable: readonly UnavailableVariant[];
   /** `memory`: this browser keeps no files for us, so they are downloaded again on each visit. */
   readonly cache: 'persistent' | 'memory';
+  /** Decisions that this page made, and those of them that waited for the network, since there was no lease that held. */
+  readonly decisions: { readonly total: number; readonly waited: number };
 }
 
 /** What `addEventListener` reports, by event type; each arrives as a `CustomEvent` whose `detail` is this. */
@@ -179,7 +187,8 @@ export interface MeshEvents {
 export interface Mesh {
   /**
    * Makes this device a place where the task's requests can run: downloads, loads, self-tests and measures one variant
-   * of each model, the smallest that the device can run and that is accurate enough for the task's own requests.
+   * of each model, the smallest that the device can run and that is accurate enough, by itself or as the small stage of a
+   * cascade.
    * Optional: requests go elsewhere until it is done. Callers that ask at the same time share the work. When the task has
    * got a newer revision, variants that it no longer has are let go (a `device` event tells), and the next call loads its
    * new ones.

@@ -57,12 +57,36 @@ export function requireRole(claims: Claims, role: Role): void {
   throw new MeshError('MESH_FORBIDDEN', `Expected a token with role "${role}", got "${claims.role}"`);
 }
 
+/** What a lease's id says. */
+export interface LeaseClaims {
+  /** Unique among all leases. */
+  readonly id: string;
+  readonly subject: string;
+  readonly task: string;
+  /** Requests that may be sent to the mesh under it. */
+  readonly maxRequests: number;
+}
+
 /** Makes the id of a lease: signed, so that an outcome can be tied to the right it rests on. */
 export async function createLeaseId(
   secret: Uint8Array,
-  lease: { readonly subject: string; readonly task: string; readonly ttlMs: number },
+  { id, subject, task, maxRequests, ttlMs }: LeaseClaims & { readonly ttlMs: number },
 ): Promise<string> {
-  return sign(secret, { task: lease.task }, LEASE_AUDIENCE, lease.subject, Math.ceil(lease.ttlMs / 1_000));
+  const payload = { jti: id, task, requests: maxRequests };
+  return sign(secret, payload, LEASE_AUDIENCE, subject, Math.ceil(ttlMs / 1_000));
+}
+
+/** What a lease's id says, if this mesh gave it and it ended not longer than an hour ago. */
+export async function readLease(secret: Uint8Array, leaseId: string): Promise<LeaseClaims | undefined> {
+  try {
+    const { claims } = await verify(secret, leaseId, LEASE_AUDIENCE, LEASE_GRACE_SECONDS);
+    const { jti: id, sub: subject, task, requests } = claims;
+    if (id === undefined || subject === undefined || typeof task !== 'string') return undefined;
+    return { id, subject, task, maxRequests: typeof requests === 'number' ? requests : 0 };
+  } catch (error) {
+    if (error instanceof MeshError) return undefined;
+    throw error;
+  }
 }
 
 /** Whether `leaseId` was given by this mesh to `subject` for `task`, not longer than an hour past its end. */
@@ -72,13 +96,8 @@ export async function isLeaseOf(
   subject: string,
   task: string,
 ): Promise<boolean> {
-  try {
-    const { claims } = await verify(secret, leaseId, LEASE_AUDIENCE, LEASE_GRACE_SECONDS);
-    return claims.sub === subject && claims.task === task;
-  } catch (error) {
-    if (error instanceof MeshError) return false;
-    throw error;
-  }
+  const lease = await readLease(secret, leaseId);
+  return lease !== undefined && lease.subject === subject && lease.task === task;
 }
 
 const MAX_CACHED_TOKENS = 1_024;
@@ -119,7 +138,7 @@ export class TokenGate {
 
 async function sign(
   secret: Uint8Array,
-  payload: Record<string, string>,
+  payload: Record<string, string | number>,
   audience: string,
   subject: string,
   lifetimeSeconds: number,

@@ -1,6 +1,8 @@
-import type { ProfileBook, TokenBuckets } from '@nearfar/core';
+import type { EscalationBook, LeaseLedger, ProfileBook, TokenBuckets } from '@nearfar/core';
+import type { PriceTable } from '@nearfar/protocol';
 import type { Claims, TokenGate } from './auth.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import type { Calibrations } from './calibrations.ts';
 import type { Catalog } from './catalog.ts';
 import type { DecisionLog } from './decisions.ts';
 import type { DominanceIndex } from './dominated.ts';
@@ -28,6 +30,14 @@ export interface Context {
   /** Variants that are not worth choosing in workers, and in pages. */
   readonly dominance: DominanceIndex;
   readonly pageDominance: DominanceIndex;
+  /** How predicted latencies are corrected by what came of such placements. */
+  readonly calibrations: Calibrations;
+  /** How often cascades need their large stage, by caller. */
+  readonly escalations: EscalationBook;
+  /** What leases were granted of the workers' time. */
+  readonly leases: LeaseLedger;
+  /** Prices of scarce capacity, as pages are told them; whoever sets them makes a table with another epoch. */
+  readonly shadowPrices: { table: PriceTable };
   readonly decisions: DecisionLog;
   readonly metrics: Metrics;
   readonly gate: TokenGate;

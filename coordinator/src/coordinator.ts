@@ -2,6 +2,8 @@ import {
   type ArtifactStore,
   type BucketRule,
   type CoordinatorSideLink,
+  EscalationBook,
+  LeaseLedger,
   type RegisteredTask,
   type TaskRecord,
   TokenBuckets,
@@ -11,6 +13,7 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { type Claims, requireRole, TokenGate } from './auth.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { Calibrations } from './calibrations.ts';
 import { Catalog } from './catalog.ts';
 import type { AppEnvironment, Context } from './context.ts';
 import { DecisionLog } from './decisions.ts';
@@ -106,13 +109,14 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
       .finally(() => running.delete(watched));
     running.add(watched);
   };
+  const calibrations = new Calibrations(clock);
   const usage = new Usage((task) => rollouts.drained(task));
   const registrations = new Registrations(() => collector.collect());
   const collector = new Collector({
     kept: () => rollouts.kept(),
     artifacts: options.artifacts,
     profiles: options.profiles,
-    books: [book, pageBook],
+    books: [book, pageBook, calibrations],
     isRegistering: () => registrations.count > 0,
     background,
   });
@@ -133,6 +137,10 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     pageBook,
     dominance: new DominanceIndex(book, clock),
     pageDominance: new DominanceIndex(pageBook, clock),
+    calibrations,
+    escalations: new EscalationBook(),
+    leases: new LeaseLedger(),
+    shadowPrices: { table: { epoch: 0, prices: [] } },
     decisions: new DecisionLog(),
     metrics: new Metrics(),
     gate: new TokenGate(options.secret, clock),

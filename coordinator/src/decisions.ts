@@ -53,6 +53,8 @@ export interface DecisionRecord extends DecisionSummary {
 interface Kept {
   readonly summary: DecisionSummary;
   readonly candidates: () => readonly Candidate[];
+  /** What a page did of it before the mesh went on: the small stage of a cascade. */
+  readonly before?: Kept;
 }
 
 /** Decisions that are kept for explanation; the oldest gives way. */
@@ -62,12 +64,23 @@ export const MAX_DECISIONS = 1_000;
 export class DecisionLog {
   readonly #kept = new Map<string, Kept>();
 
-  /** Keeps a decision; one with the same id is replaced and keeps its place. */
+  /** Keeps a decision; one with the same id is replaced and keeps its place. The mesh goes on with a page's. */
   put(summary: DecisionSummary, candidates: () => readonly Candidate[]): void {
-    this.#kept.set(summary.id, { summary, candidates });
+    const former = this.#kept.get(summary.id);
+    const isFirst = former?.summary.source === 'page' && summary.source === 'request';
+    const before = isFirst ? former : former?.before;
+    this.#kept.set(summary.id, { summary, candidates, ...(before !== undefined && { before }) });
     if (this.#kept.size <= MAX_DECISIONS) return;
     const [oldest] = this.#kept.keys();
     if (oldest !== undefined) this.#kept.delete(oldest);
+  }
+
+  /** Adds what a page did before the mesh went on; false when that is known or the decision is not. */
+  putBefore(summary: DecisionSummary, candidates: () => readonly Candidate[]): boolean {
+    const kept = this.#kept.get(summary.id);
+    if (kept === undefined || kept.before !== undefined) return false;
+    this.#kept.set(summary.id, { ...kept, before: { summary, candidates } });
+    return true;
   }
 
   find(id: string): DecisionSummary | undefined {
@@ -82,7 +95,12 @@ export class DecisionLog {
   get(id: string, reader: Claims): DecisionRecord {
     const kept = this.#kept.get(id);
     if (kept !== undefined && mayRead(reader, kept.summary)) {
-      return { ...kept.summary, candidates: kept.candidates() };
+      const { summary, candidates, before } = kept;
+      return {
+        ...summary,
+        attempts: [...(before?.summary.attempts ?? []), ...summary.attempts],
+        candidates: [...(before?.candidates() ?? []), ...candidates()],
+      };
     }
     throw new MeshError(
       'MESH_UNKNOWN_DECISION',

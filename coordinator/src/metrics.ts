@@ -1,3 +1,6 @@
+import type { LeaseCounts } from '@nearfar/core';
+import type { PromiseCount } from './calibrations.ts';
+
 /** Upper bounds of the latency histogram, in seconds. */
 const BOUNDS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -24,6 +27,7 @@ export class Metrics {
   readonly #shadows = new Map<string, number>();
   readonly #errors = new Map<string, number>();
   readonly #latencies = new Map<string, Histogram>();
+  #leasedRuns = 0;
 
   /** Counts an answered, failed or cancelled request. */
   request(labels: { task: string; tier: string; status: string }, totalMs: number, costUsd: number): void {
@@ -54,15 +58,34 @@ export class Metrics {
     increment(this.#shadows, labelText(labels), 1);
   }
 
+  /** Counts a request that a page says it ran itself under a lease. */
+  leasedRun(): void {
+    this.#leasedRuns += 1;
+  }
+
   /** Counts an error that a caller got. */
   error(code: string): void {
     increment(this.#errors, labelText({ code }), 1);
   }
 
-  /** The whole page; `workers` counts the fleet by tier and state. */
+  /** The whole page; `workers` counts the fleet by tier and state, `leases` what pages were granted, `promises` what was promised. */
   render(
     workers: readonly { readonly tier: string; readonly state: string; readonly waiting: number }[],
+    leases: LeaseCounts,
+    promises: readonly PromiseCount[],
   ): string {
+    const leased = new Map(
+      Object.entries({ ...leases, local: this.#leasedRuns }).map(([state, count]) => [
+        labelText({ state }),
+        count,
+      ]),
+    );
+    const promised = new Map(
+      promises.flatMap(({ level, kept, broken }) => [
+        [labelText({ level: String(level), kept: 'true' }), kept] as const,
+        [labelText({ level: String(level), kept: 'false' }), broken] as const,
+      ]),
+    );
     const byPlace = new Map<string, number>();
     const waiting = new Map<string, number>();
     for (const { tier, state, waiting: count } of workers) {
@@ -82,6 +105,18 @@ export class Metrics {
       ...lines('nearfar_errors_total', 'counter', 'Errors that callers got, by code.', this.#errors),
       ...lines('nearfar_workers', 'gauge', 'Connected workers by tier and state.', byPlace),
       ...lines('nearfar_waiting_requests', 'gauge', 'Requests that wait in workers.', waiting),
+      ...lines(
+        'nearfar_lease_requests',
+        'gauge',
+        'Remote requests that leases allowed, by what is known of them; local: what pages say that they ran themselves.',
+        leased,
+      ),
+      ...lines(
+        'nearfar_promised_latencies_total',
+        'counter',
+        'Predicted latencies by the share of requests that were to stay below them, and whether they did.',
+        promised,
+      ),
       ...this.#histogramLines(),
       '',
     ].join('\n');

@@ -1,11 +1,11 @@
 import { toUsd, ZERO } from '@nearfar/core';
-import type { Tensor, VariantSpec } from '@nearfar/protocol';
+import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from './context.ts';
 import type { DecisionRecord, OutcomeRecord } from './decisions.ts';
 import { accountExecuted, accountFailed } from './steps/account.ts';
 import type { Admitted } from './steps/admit.ts';
-import { executeCascade, pinnedCascade } from './steps/cascade.ts';
-import { type Execution, execute } from './steps/execute.ts';
+import { decideAmongAll, executeCascade, isPinned } from './steps/cascade.ts';
+import { type Execution, execute, type Trail } from './steps/execute.ts';
 import { shadow } from './steps/shadow.ts';
 
 /** What gave an answer, and what that was predicted to take and cost. */
@@ -14,6 +14,8 @@ interface Answer {
   readonly variant: VariantSpec;
   /** Of a cascade: the stage that the answer rests on. */
   readonly stage?: 'small' | 'large';
+  /** Where it is another than the variant's: of a cascade's small stage that stands in for its large one. */
+  readonly accuracy?: number;
   /** In the order in which they ran; more than one only for a cascade. */
   readonly executions: readonly [Execution, ...Execution[]];
   readonly predictedMs: number;
@@ -49,12 +51,25 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
 }
 
 async function run(context: Context, admitted: Admitted): Promise<Answer> {
-  const pinned = pinnedCascade(admitted);
-  if (pinned?.cascade !== undefined) {
-    return { variant: pinned, ...(await executeCascade(context, admitted, pinned, pinned.cascade)) };
+  const { task, spec, rows, signal } = admitted;
+  const asked = { task, rows, network: ZERO };
+  const trail: Trail = { spec, attempts: [], before: [] };
+  const first = decideAmongAll(context, admitted, asked, context.options.clock.now() - admitted.arrivedAt);
+  const chosen = first.choice.kind === 'refused' ? undefined : first.choice.chosen;
+  if (chosen?.option.second === undefined) {
+    return answerOf(await execute(context, admitted, asked, { ...trail, first }));
   }
-  const asked = { task: admitted.task, rows: admitted.rows, network: ZERO };
-  const execution = await execute(context, admitted, asked);
+  try {
+    return await executeCascade(context, admitted, asked, first, chosen);
+  } catch (error) {
+    // Its stages are gone or refuse; something else may do, for a request that did not ask for the cascade itself.
+    if (!(error instanceof MeshError) || !error.retryable || signal.aborted) throw error;
+    if (isPinned(spec, chosen.option)) throw error;
+    return answerOf(await execute(context, admitted, asked, trail));
+  }
+}
+
+function answerOf(execution: Execution): Answer {
   const { variant, judged } = execution.placement;
   return {
     outputs: execution.executed.outputs,
@@ -75,7 +90,7 @@ export function responseParameters(served: Served): Record<string, string | numb
     revision: served.revision,
     ...(stage !== undefined && { cascade_stage: stage }),
     worker: worker.id,
-    accuracy: variant.accuracy.value,
+    accuracy: served.accuracy ?? variant.accuracy.value,
     predicted_ms: served.predictedMs,
     predicted_cost_usd: toUsd(served.predictedCostPicoUsd),
     total_ms: outcome.totalMs,

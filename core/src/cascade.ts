@@ -34,7 +34,7 @@ export interface CascadeMeasurement {
 }
 
 /** A threshold for a pair of stages, or why the pair makes no cascade. */
-export type Calibration =
+export type CascadeCalibration =
   | {
       readonly kind: 'calibrated';
       /** A whole percent, above 0 and up to 1. */
@@ -98,7 +98,10 @@ export function splitHalves<Sample>(samples: readonly Sample[]): {
  * @param samples the calibration half.
  * @param maxAccuracyDrop 0 to 1.
  */
-export function calibrateCascade(samples: readonly CascadeSample[], maxAccuracyDrop: number): Calibration {
+export function calibrateCascade(
+  samples: readonly CascadeSample[],
+  maxAccuracyDrop: number,
+): CascadeCalibration {
   const count = samples.length;
   if (count < MIN_CALIBRATION_SAMPLES) {
     return {

@@ -1,6 +1,6 @@
+import { cascadeMeanMs, cascadeProbability, cascadeQuantileMs } from './cascade-option.ts';
 import { toUsd } from './cost.ts';
-import { onTimeProbability, quantileMs } from './distribution.ts';
-import { type Option, totalLatency } from './estimate.ts';
+import type { Option } from './estimate.ts';
 import type { RequestSpec } from './request-spec.ts';
 
 /** Why an option is not feasible for a request. */
@@ -83,8 +83,7 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
 }
 
 function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption {
-  const latency = totalLatency(option.parts);
-  const probability = onTimeProbability(latency, spec.sloMs - spentMs);
+  const probability = cascadeProbability(option, spec.sloMs - spentMs);
   const reasons: Reason[] = [...option.blockers];
   if (spec.model !== undefined && option.model !== spec.model) {
     reasons.push({ code: 'other-model', message: `The request asks for model "${spec.model}"` });
@@ -101,7 +100,7 @@ function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption
   if (!keepsPrivacy(spec, option)) {
     reasons.push({
       code: 'privacy',
-      message: `Privacy "${spec.privacy}" keeps the payload off the ${option.tier} tier`,
+      message: `Privacy "${spec.privacy}" keeps the payload off the ${placesOf(option)}`,
     });
   }
   if (spec.maxCostPicoUsd !== undefined && option.worstCostPicoUsd > spec.maxCostPicoUsd) {
@@ -120,16 +119,27 @@ function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption
   return {
     option,
     spentMs,
-    predictedMs: spentMs + latency.meanMs,
-    tailMs: spentMs + quantileMs(latency, spec.sloTarget),
+    predictedMs: spentMs + cascadeMeanMs(option),
+    tailMs: spentMs + cascadeQuantileMs(option, spec.sloTarget),
     onTimeProbability: probability,
     reasons,
   };
 }
 
-function keepsPrivacy(spec: RequestSpec, option: Option): boolean {
-  if (spec.privacy === 'local_only') return option.tier === 'browser';
-  return spec.privacy !== 'no_pool' || option.tier !== 'pool';
+function keepsPrivacy({ privacy }: RequestSpec, { tier, second }: Option): boolean {
+  return [tier, second?.option.tier ?? tier].every((place) =>
+    privacy === 'local_only' ? place === 'browser' : privacy !== 'no_pool' || place !== 'pool',
+  );
+}
+
+function placesOf({ tier, second }: Option): string {
+  const other = second?.option.tier;
+  return other === undefined || other === tier ? `${tier} tier` : `${tier} or the ${other} tier`;
+}
+
+/** What an option costs and what it uses of scarce capacity, at its price. */
+function pricedPicoUsd({ costPicoUsd, pricePicoUsd = 0 }: Option): number {
+  return costPicoUsd + pricePicoUsd;
 }
 
 type Order = (a: JudgedOption, b: JudgedOption) => number;
@@ -140,7 +150,7 @@ const byName: Order = (a, b) =>
   compare(a.option.worker, b.option.worker);
 
 const BY_COST: Order = (a, b) =>
-  a.option.costPicoUsd - b.option.costPicoUsd ||
+  pricedPicoUsd(a.option) - pricedPicoUsd(b.option) ||
   b.option.accuracy - a.option.accuracy ||
   a.predictedMs - b.predictedMs ||
   byName(a, b);
@@ -175,7 +185,10 @@ function nearestFeasible(candidates: readonly JudgedOption[]): NearestFeasible {
   const slow = blockedOnlyBy('too-slow').map((candidate) => Math.ceil(candidate.tailMs));
   const inaccurate = blockedOnlyBy('accuracy-below-minimum').map((candidate) => candidate.option.accuracy);
   const costly = blockedOnlyBy('cost-above-cap').map((candidate) => candidate.option.worstCostPicoUsd);
-  const secret = blockedOnlyBy('privacy').map((candidate) => candidate.option.tier);
+  // Of a cascade, the stage that is kept to fewer places.
+  const secret = blockedOnlyBy('privacy').map(({ option: { tier, second } }) =>
+    second?.option.tier === 'pool' || tier === 'pool' ? 'pool' : 'edge',
+  );
   return {
     ...(slow.length > 0 && { slo_ms: Math.min(...slow) }),
     ...(inaccurate.length > 0 && { min_accuracy: Math.max(...inaccurate) }),

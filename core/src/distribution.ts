@@ -31,6 +31,8 @@ export function onTimeProbability(time: Moments, deadlineMs: number): number {
   if (time.meanMs <= 0) return 1;
   if (time.varianceMs2 <= 0) return time.meanMs <= deadlineMs ? 1 : 0;
   const { location, scale } = logNormal(time);
+  // A variance too small to tell from none beside the mean.
+  if (scale === 0) return time.meanMs <= deadlineMs ? 1 : 0;
   return normalCdf((Math.log(deadlineMs) - location) / scale);
 }
 
@@ -43,7 +45,8 @@ export function quantileMs(time: Moments, quantile: number): number {
   return Math.exp(location + scale * normalQuantile(quantile));
 }
 
-function logNormal(time: Moments): { location: number; scale: number } {
+/** Location and scale of the logarithm of a time whose mean and variance are both above 0. */
+export function logNormal(time: Moments): { location: number; scale: number } {
   const logVariance = Math.log1p(time.varianceMs2 / (time.meanMs * time.meanMs));
   return { location: Math.log(time.meanMs) - logVariance / 2, scale: Math.sqrt(logVariance) };
 }

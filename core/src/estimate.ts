@@ -1,4 +1,5 @@
-import type { Lease, Moments, VariantSpec } from '@nearfar/protocol';
+import type { Lease, LeasedOption, Moments, VariantSpec } from '@nearfar/protocol';
+import type { CalibrationCurve } from './calibration.ts';
 import { browserCostPicoUsd } from './cost.ts';
 import { sumMoments, ZERO } from './distribution.ts';
 import { blend, type ServiceTime, widen } from './profile.ts';
@@ -43,6 +44,15 @@ export interface Option {
   /** Cost if everything that may go wrong does: a second execution after a refusal. */
   readonly worstCostPicoUsd: number;
   readonly blockers: readonly Blocker[];
+  /** Price of what it uses of scarce capacity, besides its cost; absent = 0. Decisions weigh it, accounts never see it. */
+  readonly pricePicoUsd?: number;
+  /** Corrects the predicted latency by what came of such placements before. */
+  readonly calibration?: CalibrationCurve;
+  /**
+   * Of a cascade: the stage that runs after the one at this place with probability `rate`, and `first`, the small stage by
+   * itself. `parts` are the small stage's, costs those of the whole (`cascade-option.ts`).
+   */
+  readonly second?: { readonly rate: number; readonly option: Option; readonly first: Option };
 }
 
 /** How a caller reaches the mesh, or a worker its coordinator. */
@@ -118,21 +128,38 @@ export function optionsUnderLease(
   });
   const network = networkTime(page.network, payloadBytes);
   const remote = lease.remote.map(
-    ({ link, wait, compute, ...facts }): Option => ({
+    ({ link, wait, compute, isOnlyStage = false, ...facts }): Option => ({
       ...facts,
       costPicoUsd: facts.costPicoUsd * rows,
       worstCostPicoUsd: facts.worstCostPicoUsd * rows,
+      pricePicoUsd: Math.round(pricePerMs(lease, facts) * compute.meanMs * rows),
       parts: {
         network: sumMoments([network, link]),
         queue: wait,
         compute: repeat(compute, rows),
         load: ZERO,
       },
-      blockers: [],
+      blockers: isOnlyStage ? [ONLY_A_STAGE] : [],
     }),
   );
   return [...local, ...remote];
 }
+
+/** Picodollars of one busy millisecond of scarce capacity; 0 where the lease names no price. */
+function pricePerMs(
+  { shadowPrices }: Lease,
+  { tier, deviceClass }: Pick<LeasedOption, 'tier' | 'deviceClass'>,
+): number {
+  const priced = shadowPrices?.prices.find(
+    (entry) => entry.tier === tier && entry.deviceClass === deviceClass,
+  );
+  return priced?.picoUsdPerMs ?? 0;
+}
+
+const ONLY_A_STAGE: Blocker = {
+  code: 'dominated',
+  message: 'Another variant is at least as fast, small and accurate there; it serves as a stage of cascades',
+};
 
 /** The time of `times` runs whose times go together: a slow device is slow in each of them. */
 function repeat({ meanMs, varianceMs2 }: Moments, times: number): Moments {

@@ -4,8 +4,23 @@ export {
   formBatch,
   type Waiting,
 } from './batch.ts';
+export { calibratedMoments, calibratedParts } from './calibrated-parts.ts';
 export {
-  type Calibration,
+  CALIBRATION_LEVELS,
+  Calibration,
+  type CalibrationCurve,
+  MIN_CALIBRATION_REQUESTS,
+  type Promised,
+} from './calibration.ts';
+export {
+  CalibrationBook,
+  type CalibrationBookOptions,
+  type CalibrationKey,
+  PlacementCurve,
+} from './calibration-book.ts';
+export { ShiftTracker } from './calibration-shift.ts';
+export {
+  type CascadeCalibration,
   type CascadeMeasurement,
   type CascadeSample,
   calibrateCascade,
@@ -17,6 +32,17 @@ export {
   measureCascade,
   splitHalves,
 } from './cascade.ts';
+export {
+  type CascadeDemands,
+  type CascadeFacts,
+  type CascadeRequest,
+  cascadeMeanMs,
+  cascadeOption,
+  cascadeOptions,
+  cascadeProbability,
+  cascadeQuantileMs,
+} from './cascade-option.ts';
+export { type CascadeStages, cascadeFacts, cascadeStages, stageForms } from './cascade-stages.ts';
 export { activatedScores, classify } from './classify.ts';
 export {
   type BatchPart,
@@ -50,6 +76,12 @@ export {
 } from './distribution.ts';
 export { DRIFT_FACTOR, DRIFT_WINDOW, isDrift, LiveSketch } from './drift.ts';
 export {
+  EscalationBook,
+  type EscalationKey,
+  type EscalationPrior,
+  EscalationRate,
+} from './escalation.ts';
+export {
   type Blocker,
   browserOption,
   type LatencyParts,
@@ -76,6 +108,13 @@ export {
   imageToTensor,
   type Pixels,
 } from './image.ts';
+export {
+  LEAST_WANTED,
+  type LeaseCounts,
+  type LeasedPlace,
+  LeaseLedger,
+  wantedRequests,
+} from './lease.ts';
 export {
   FRESH_FOR_MS,
   LoadView,

@@ -40,6 +40,12 @@ export const LIMITS = {
   maxCandidates: 128,
   /** Longest time for which a page may decide by itself. */
   maxLeaseTtlMs: 30_000,
+  /** Most requests that a page may send to the mesh under one lease. */
+  maxLeaseRequests: 1_000,
+  /** Most leases that a page may report on at once. */
+  maxLeaseReports: 64,
+  /** Most tiers and device classes that have a price. */
+  maxLeasedPrices: 1_024,
   /** Most models of one task: each is made into several variants, and each two into a cascade. */
   maxModels: 32,
   /** Most requests that wait in one worker. */

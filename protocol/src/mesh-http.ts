@@ -40,6 +40,16 @@ export const deviceReportSchema = v.object({
   isSaving: v.optional(v.boolean(), false),
 });
 
+const leaseId = v.pipe(v.string(), v.maxLength(2048));
+
+/** What a page did under a lease that it is done with. */
+export const leaseReportSchema = v.object({
+  id: leaseId,
+  /** Requests that it decided to send to the mesh; its own runs are outcomes. */
+  remoteRequests: v.pipe(bytes, v.maxValue(LIMITS.maxLeaseRequests)),
+});
+export type LeaseReport = v.InferOutput<typeof leaseReportSchema>;
+
 /** `POST /v1/placements`: where should this run? No payload travels. */
 export const placementRequestSchema = v.object({
   task: nameSchema,
@@ -47,6 +57,8 @@ export const placementRequestSchema = v.object({
   payloadBytes: v.pipe(bytes, v.maxValue(LIMITS.maxBodyBytes)),
   device: v.optional(deviceReportSchema),
   network: v.optional(networkReportSchema),
+  /** The lease of this task that the new one takes the place of. */
+  lease: v.optional(leaseReportSchema),
 });
 export type PlacementRequest = v.InferInput<typeof placementRequestSchema>;
 
@@ -65,6 +77,8 @@ export const leasedOptionSchema = v.object({
   compute: momentsSchema,
   costPicoUsd: picoUsd,
   worstCostPicoUsd: picoUsd,
+  /** Another variant is better by itself; it is here as a cascade's stage. */
+  isOnlyStage: v.optional(v.boolean()),
 });
 export type LeasedOption = v.InferOutput<typeof leasedOptionSchema>;
 
@@ -84,13 +98,47 @@ export const leasedPricesSchema = v.object({
 });
 export type LeasedPrices = v.InferOutput<typeof leasedPricesSchema>;
 
+/** Prices of scarce capacity, by tier and device class; what is not named has none. */
+export const priceTableSchema = v.object({
+  /** Grows with each change; prices of another epoch are not to be mixed with these. */
+  epoch: bytes,
+  prices: v.pipe(
+    v.array(
+      v.object({
+        tier: tierSchema,
+        deviceClass: deviceClassSchema,
+        /** Picodollars of one busy millisecond. */
+        picoUsdPerMs: v.pipe(v.number(), v.finite(), v.minValue(0)),
+      }),
+    ),
+    v.maxLength(LIMITS.maxLeasedPrices),
+  ),
+});
+export type PriceTable = v.InferOutput<typeof priceTableSchema>;
+
+/** How often a cascade needs its large stage for this caller's inputs, 0 to 1. */
+export const leasedEscalationSchema = v.object({
+  variant: nameSchema,
+  revision,
+  rate: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+});
+
 /** Time-bounded right to decide locally, with all that the decision needs. */
 export const leaseSchema = v.object({
-  id: v.pipe(v.string(), v.maxLength(2048)),
+  id: leaseId,
   ttlMs: v.pipe(v.number(), v.minValue(0), v.maxValue(LIMITS.maxLeaseTtlMs)),
+  /** Of the task, as it is active on the mesh; absent = the mesh does not tell. */
+  revision: v.optional(revision),
+  /** Requests that may be sent to the mesh under it; what the page runs itself is not counted. Absent = any number. */
+  maxRequests: v.optional(v.pipe(bytes, v.maxValue(LIMITS.maxLeaseRequests))),
   remote: v.array(leasedOptionSchema),
   profiles: v.array(leasedProfileSchema),
+  /** Of the page's own work. */
   prices: leasedPricesSchema,
+  /** Of scarce capacity; absent = none. Newer ones may come with the answer to a report. */
+  shadowPrices: v.optional(priceTableSchema),
+  /** Absent for a cascade: as it was measured when it was made. */
+  escalations: v.optional(v.array(leasedEscalationSchema)),
 });
 export type Lease = v.InferOutput<typeof leaseSchema>;
 
@@ -143,6 +191,20 @@ export const candidateSchema = v.object({
   onTimeProbability: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
   costUsd: v.pipe(v.number(), v.minValue(0)),
   worstCostUsd: v.pipe(v.number(), v.minValue(0)),
+  /** Of a cascade, whose other figures but the costs are its small stage's: the large one, and how often it is needed. */
+  second: v.optional(
+    v.object({
+      /** Probability that the request goes on to it, 0 to 1. */
+      rate: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+      variant: nameSchema,
+      tier: tierSchema,
+      worker: v.pipe(v.string(), v.maxLength(128)),
+      deviceClass: deviceClassSchema,
+      parts: partsSchema,
+      costUsd: v.pipe(v.number(), v.minValue(0)),
+      worstCostUsd: v.pipe(v.number(), v.minValue(0)),
+    }),
+  ),
   verdict: v.picklist(['chosen', 'feasible', 'infeasible']),
   /** Why it is not feasible; empty when it is. */
   reasons: v.pipe(
@@ -161,7 +223,7 @@ export const outcomeSchema = v.object({
   revision,
   tier: tierSchema,
   deviceClass: v.optional(deviceClassSchema),
-  leaseId: v.optional(v.pipe(v.string(), v.maxLength(2048))),
+  leaseId: v.optional(leaseId),
   decisionId: opaqueIdSchema,
   privacy: v.optional(v.picklist(['any', 'no_pool', 'local_only']), 'any'),
   status: v.picklist(['ok', 'failed', 'cancelled']),
@@ -170,6 +232,8 @@ export const outcomeSchema = v.object({
   totalMs: milliseconds,
   queueMs: v.optional(milliseconds),
   computeMs: v.optional(milliseconds),
+  /** Of a run that was a cascade's small stage: whether the input went on to the large one. */
+  cascade: v.optional(v.object({ variant: nameSchema, revision, isEscalated: v.boolean() })),
   /** What the page weighed, where its caller asked it to explain. */
   candidates: v.optional(v.pipe(v.array(candidateSchema), v.maxLength(LIMITS.maxCandidates)), []),
 });
@@ -179,8 +243,21 @@ export type Outcome = v.InferOutput<typeof outcomeSchema>;
 export const outcomesRequestSchema = v.object({
   outcomes: v.pipe(v.array(outcomeSchema), v.maxLength(LIMITS.maxOutcomes)),
   profiles: v.optional(v.pipe(v.array(profileReportSchema), v.maxLength(LIMITS.maxOutcomes)), []),
+  /** Leases that a page which goes will not renew. */
+  leases: v.optional(v.pipe(v.array(leaseReportSchema), v.maxLength(LIMITS.maxLeaseReports)), []),
+  /** Epoch of the shadow prices that the page decides by; absent = it wants none. */
+  priceEpoch: v.optional(bytes),
 });
 export type OutcomesRequest = v.InferInput<typeof outcomesRequestSchema>;
+
+/** Answer of `POST /v1/outcomes`: how many items counted, and the prices where the page's are of another epoch. */
+export const outcomesResponseSchema = v.object({
+  outcomes: bytes,
+  profiles: bytes,
+  epoch: v.optional(bytes),
+  prices: v.optional(priceTableSchema),
+});
+export type OutcomesResponse = v.InferOutput<typeof outcomesResponseSchema>;
 
 /** `GET /v1/models`: tasks and their variants, as pages and the console need them. */
 export const taskInfoSchema = v.object({

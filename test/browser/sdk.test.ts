@@ -18,6 +18,7 @@ import {
   crashEngines,
   encodeJpegInPage,
   inferPixels,
+  inferSteadily,
   inferZeros,
   longestGapMs,
   openDriver,
@@ -123,6 +124,19 @@ describeWithChromium('the SDK in a page', (executablePath) => {
     expect(new Set(tiers)).toEqual(new Set(['browser']));
     // Where the page stands still while it does nothing, the machine is busy: only what inferring adds counts.
     expect(gapMs).toBeLessThan(idleMs <= 25 ? 50 : idleMs + 50);
+  });
+
+  test('in a page that asks steadily, at least 95 % of the decisions do not wait for the network', async () => {
+    const far = await startWanProxy(edge.url, 80);
+    const page = await openDriver(context, far.url, token);
+    await prepareInPage(page, 'digits');
+    // Long enough for several renewals of the lease, each of which takes as long as the way to the mesh.
+    const steady = { count: 60, everyMs: 50, options: { sloMs: 5_000 } };
+    const { total, waited, tiers } = await inferSteadily(page, steady);
+    expect([total, tiers.length]).toEqual([60, 60]);
+    expect(waited / total).toBeLessThanOrEqual(0.05);
+    await page.close();
+    await far.close();
   });
 
   test('an explained answer of the page can be looked up on the mesh, with every candidate', async () => {

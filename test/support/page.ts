@@ -140,6 +140,29 @@ export async function longestGapMs(
   }, runs);
 }
 
+/** Asks about one empty picture every `everyMs`; how many of these decisions waited for the network, and where they led. */
+export async function inferSteadily(
+  page: Page,
+  { count, everyMs, options }: { count: number; everyMs: number; options: Omit<InferOptions, 'signal'> },
+): Promise<{ readonly total: number; readonly waited: number; readonly tiers: readonly string[] }> {
+  return await page.evaluate(
+    async ([times, intervalMs, demands]) => {
+      const { mesh } = nearfarDriver;
+      const shape = [1, 1, 28, 28];
+      const image = { name: 'image', datatype: 'FP32' as const, shape, data: new Uint8Array(28 * 28 * 4) };
+      const before = mesh.status().decisions;
+      const tiers: string[] = [];
+      for (let run = 0; run < times; run += 1) {
+        tiers.push((await mesh.infer('digits', image, demands)).placement.tier);
+        await new Promise((resolve) => setTimeout(resolve, intervalMs));
+      }
+      const { total, waited } = mesh.status().decisions;
+      return { total: total - before.total, waited: waited - before.waited, tiers };
+    },
+    [count, everyMs, options] as const,
+  );
+}
+
 /** Prepares the context's pages for `crashEngines`: their workers end, once armed, as soon as they are sent a run. */
 export async function armWorkers(context: BrowserContext): Promise<void> {
   await context.addInitScript(() => {

@@ -7,7 +7,8 @@ export interface CollectorParts {
   readonly kept: () => readonly RegisteredTask[];
   readonly artifacts: ArtifactStore;
   readonly profiles: ProfileStore;
-  readonly books: readonly ProfileBook[];
+  /** What is known of variants, besides what is stored. */
+  readonly books: readonly Pick<ProfileBook, 'forget'>[];
   /** Whether registrations are under way: they count on files that no record names yet. */
   readonly isRegistering: () => boolean;
   readonly background: (what: string, work: Promise<unknown>) => void;

@@ -10,8 +10,13 @@ export function metricsRoutes(context: Context): Hono<AppEnvironment> {
       state: worker.state,
       waiting: worker.load.load?.waiting ?? 0,
     }));
-    return http.body(context.metrics.render(workers), 200, {
-      'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
-    });
+    context.leases.expire(context.options.clock.now());
+    return http.body(
+      context.metrics.render(workers, context.leases.counts, context.calibrations.counts),
+      200,
+      {
+        'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+      },
+    );
   });
 }

@@ -9,7 +9,9 @@ import {
   joinBody,
   LIMITS,
   MeshError,
+  opaqueIdSchema,
   parseBinaryHeader,
+  parseOrThrow,
   type Tensor,
 } from '@nearfar/protocol';
 import { Hono, type Context as HttpContext } from 'hono';
@@ -85,7 +87,8 @@ async function inferBody(
   const spec = admitSpec(target, header.parameters);
   const rows = admitInputs(target, tensors);
   checkOutputs(task, header);
-  const served = await serve(context, { ...request, task, spec, tensors, rows });
+  const decisionId = continuedDecision(context, request, header) ?? request.decisionId;
+  const served = await serve(context, { ...request, decisionId, task, spec, tensors, rows });
   const { explanation } = served;
   const parameters = {
     ...responseParameters(served),
@@ -103,6 +106,24 @@ async function inferBody(
     (name) => isBinary(name, header),
   );
   return answer(http, encoded);
+}
+
+/**
+ * The decision of a page that this request goes on with: a cascade whose small stage ran there. Whatever else has that id,
+ * or is somebody else's, is left alone.
+ *
+ * @throws MeshError `MESH_BAD_PARAMETER`.
+ */
+function continuedDecision(
+  { decisions }: Context,
+  { subject }: ReturnType<typeof entry>,
+  { parameters }: InferRequest,
+): string | undefined {
+  if (parameters?.decision_id === undefined) return undefined;
+  const id = parseOrThrow(opaqueIdSchema, parameters.decision_id, 'MESH_BAD_PARAMETER', 'decision_id');
+  const known = decisions.find(id);
+  const isOpen = known === undefined || (known.subject === subject && known.source === 'page');
+  return isOpen ? id : undefined;
 }
 
 function named(http: HttpContext<AppEnvironment>) {

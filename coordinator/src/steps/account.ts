@@ -130,6 +130,8 @@ export function accountReported(
     costPicoUsd,
     source: 'reported',
   });
+  // Of a request that the mesh goes on with, it is a part: the whole is settled, and counted, there.
+  if (context.decisions.find(decisionId)?.source === 'request') return;
   context.metrics.request({ task, tier: 'browser', status }, outcome.totalMs, toUsd(costPicoUsd));
   context.decisions.settle(decisionId, {
     status,

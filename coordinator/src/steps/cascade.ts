@@ -1,92 +1,159 @@
 import {
   activatedScores,
+  type CascadeFacts,
+  type CascadeStages,
+  cascadeFacts,
+  cascadeOptions,
+  cascadeStages,
   type Decision,
+  decide,
   explainCandidates,
   isConfident,
-  type NearestFeasible,
+  type JudgedOption,
+  type Option,
+  type RegisteredTask,
   type RequestSpec,
-  toUsd,
-  ZERO,
 } from '@nearfar/core';
-import { type Cascade, MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
+import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
+import { describeChoice } from '../decisions.ts';
 import type { Admitted } from './admit.ts';
-import { decideRequest } from './decide.ts';
+import { type Asked, decideRequest, workerOptions } from './decide.ts';
 import { type Execution, execute, type Trail } from './execute.ts';
 import { replaceRows, takeRows } from './tensor-rows.ts';
 
 /** A cascade's answer: of the small stage alone, or with the large one's for the inputs that it was not sure of. */
 export interface CascadeExecution {
   readonly outputs: readonly Tensor[];
+  readonly variant: VariantSpec;
   readonly stage: 'small' | 'large';
   /** In the order in which they ran. */
   readonly executions: readonly [Execution] | readonly [Execution, Execution];
   readonly predictedMs: number;
   readonly predictedCostPicoUsd: number;
+  /** The small stage's, where its unsure answer stands in for that of a large one that failed. */
+  readonly accuracy?: number;
 }
 
-/** A cascade that a request pins, by its version or as its model. Nobody else is served by one. */
-export function pinnedCascade({ task, spec }: Admitted): VariantSpec | undefined {
-  const name = spec.variant ?? spec.model;
-  return task.variants.find((entry) => entry.cascade !== undefined && entry.variant === name);
+const STAGES = new WeakMap<RegisteredTask, readonly CascadeStages[]>();
+
+/** The cascades of a task as `caller`'s requests meet them: with the share of inputs that goes on. */
+export function cascadesFor(context: Context, task: RegisteredTask, caller: string): CascadeFacts[] {
+  return stagesOf(task).map((stages) => {
+    const { variant, cascade } = stages;
+    return cascadeFacts(stages, context.escalations.rate(variant, caller, cascade.escalation));
+  });
 }
 
 /**
- * Runs the small stage, and the large one on the inputs of which the small one is not sure, with the time that is left.
- * Both stages are decided like any request, under one decision id.
+ * Judges every option of a request, cascades among them. Where the task has none, as `decideRequest`.
  *
- * @throws MeshError as `execute` does; `MESH_NO_FEASIBLE_PLACEMENT` also when the cascade is not accurate enough, or when
- *   both stages together may cost more than the caller's cap.
+ * @param local options of the caller's own page.
+ */
+export function decideAmongAll(
+  context: Context,
+  { task, spec, subject }: Pick<Admitted, 'task' | 'spec' | 'subject'>,
+  asked: Asked,
+  elapsedMs: number,
+  local: readonly Option[] = [],
+): Decision {
+  const cascades = cascadesFor(context, task, subject);
+  if (cascades.length === 0 && local.length === 0) return decideRequest(context, spec, asked, elapsedMs);
+  const options = [...local, ...workerOptions(context, asked, spec)];
+  const { rows, network } = asked;
+  const paired = cascadeOptions(spec, options, cascades, { rows, elapsedMs, network });
+  return decide(withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);
+}
+
+/**
+ * Runs a cascade that was chosen: the small stage where it was to run, and the large one on the inputs of which the small
+ * one is not sure, decided anew with the time that is left, all under one decision id.
+ *
+ * When the large stage fails, the small one's answer stands in, unless the request pins the cascade or asks for more than
+ * the small stage reaches.
+ *
+ * @throws MeshError as `execute` does.
  */
 export async function executeCascade(
   context: Context,
   admitted: Admitted,
-  variant: VariantSpec,
-  cascade: Cascade,
+  asked: Asked,
+  decision: Decision,
+  { option, predictedMs }: JudgedOption,
 ): Promise<CascadeExecution> {
-  const { spec, task, rows } = admitted;
-  const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
-  const asked = { task, rows, network: ZERO };
-  const ahead = (stage: string) => decideRequest(context, stageSpec(spec, stage), asked, elapsedMs);
-  const decisions = [ahead(cascade.small), ahead(cascade.large)] as const;
-  checkDemands(context, admitted, variant, decisions);
-  const [, large] = decisions.map(({ choice }) => (choice.kind === 'refused' ? undefined : choice.chosen));
-
+  const { spec, task, rows, subject } = admitted;
+  const stages = stagesOf(task).find(({ variant }) => variant.variant === option.variant);
+  const { second } = option;
+  if (stages === undefined || second === undefined) {
+    throw new MeshError('MESH_INTERNAL', `"${option.variant}" is no cascade of "${task.task}"`);
+  }
+  const { variant, cascade } = stages;
   const leftPicoUsd = (spentPicoUsd: number) =>
     spec.maxCostPicoUsd === undefined ? undefined : spec.maxCostPicoUsd - spentPicoUsd;
-  const smallSpec = stageSpec(spec, cascade.small, leftPicoUsd(large?.option.worstCostPicoUsd ?? 0));
-  const trail: Trail = { spec, attempts: [], before: [] };
-  const first = await execute(context, { ...admitted, spec: smallSpec }, asked, trail);
-
-  const { judged } = first.placement;
-  const { escalation } = cascade;
-  const largeMs = large === undefined ? 0 : large.predictedMs - large.spentMs;
-  const predicted = {
-    predictedMs: judged.predictedMs + escalation.value * largeMs,
-    predictedCostPicoUsd: Math.round(
-      judged.option.costPicoUsd + escalation.value * (large?.option.costPicoUsd ?? 0),
-    ),
+  const trail: Trail = {
+    spec,
+    attempts: [],
+    before: [() => explainCandidates(decision)],
+    choice: describeChoice(decision),
   };
+  const smallSpec = stageSpec(spec, cascade.small, leftPicoUsd(second.option.worstCostPicoUsd));
+  const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
+  const first = await execute(context, { ...admitted, spec: smallSpec }, asked, {
+    ...trail,
+    first: decide(smallSpec, [second.first], elapsedMs),
+  });
+
   const outputs = namedOutputs(variant, first);
   const unsure = unsureRows(admitted, outputs, cascade.threshold, variant.isBatchable);
-  if (unsure.length === 0) return { outputs, stage: 'small', executions: [first], ...predicted };
+  context.escalations.observe(variant, subject, { escalated: unsure.length, inputs: rows });
+  const predicted = { variant, predictedMs, predictedCostPicoUsd: option.costPicoUsd };
+  const bySmall = { ...predicted, outputs, stage: 'small', executions: [first] } as const;
+  if (unsure.length === 0) return bySmall;
 
   const isPart = unsure.length < rows;
   const rest: Admitted = {
     ...admitted,
-    spec: stageSpec(spec, cascade.large, leftPicoUsd(judged.option.worstCostPicoUsd)),
+    spec: stageSpec(spec, cascade.large, leftPicoUsd(first.placement.judged.option.worstCostPicoUsd)),
     tensors: isPart ? takeRows(admitted.tensors, unsure) : admitted.tensors,
     rows: unsure.length,
   };
-  const before = [() => explainCandidates(first.decision)];
-  const second = await execute(context, rest, { ...asked, rows: rest.rows }, { ...trail, before });
-  const answer = namedOutputs(variant, second);
-  return {
-    outputs: isPart ? replaceRows(outputs, unsure, answer) : answer,
-    stage: 'large',
-    executions: [first, second],
-    ...predicted,
-  };
+  const before = [...trail.before, () => explainCandidates(first.decision)];
+  try {
+    const last = await execute(context, rest, { ...asked, rows: rest.rows }, { ...trail, before });
+    const answer = namedOutputs(variant, last);
+    return {
+      ...predicted,
+      outputs: isPart ? replaceRows(outputs, unsure, answer) : answer,
+      stage: 'large',
+      executions: [first, last],
+    };
+  } catch (error) {
+    const accuracy = first.placement.variant.accuracy.value;
+    const mayStandIn = error instanceof MeshError && !admitted.signal.aborted && !isPinned(spec, variant);
+    if (!mayStandIn || accuracy < spec.minAccuracy) throw error;
+    return { ...bySmall, accuracy };
+  }
+}
+
+/** Whether a request names this very cascade, as its version or as its model. */
+export function isPinned({ variant, model }: RequestSpec, cascade: Pick<VariantSpec, 'variant'>): boolean {
+  return variant === cascade.variant || model === cascade.variant;
+}
+
+function stagesOf(task: RegisteredTask): readonly CascadeStages[] {
+  let stages = STAGES.get(task);
+  if (stages === undefined) {
+    // The gate reads labels with scores.
+    stages = task.postprocess?.kind === 'classification' ? cascadeStages(task.variants) : [];
+    STAGES.set(task, stages);
+  }
+  return stages;
+}
+
+/** A pinned cascade may be asked for with its large stage's model besides, which it is registered under. */
+function withoutOwnModel(spec: RequestSpec, task: RegisteredTask): RequestSpec {
+  const pinned = stagesOf(task).find(({ variant }) => variant.variant === spec.variant);
+  return pinned !== undefined && pinned.variant.model === spec.model ? { ...spec, model: undefined } : spec;
 }
 
 /** A stage's outputs that the task names; others mean something to their own model alone, and cannot be put together. */
@@ -97,44 +164,6 @@ function namedOutputs({ outputs }: VariantSpec, { executed }: Execution): readon
 /** What a stage must meet by itself: time and privacy; accuracy and model are the cascade's. */
 function stageSpec(spec: RequestSpec, variant: string, maxCostPicoUsd?: number): RequestSpec {
   return { ...spec, variant, model: undefined, minAccuracy: 0, maxCostPicoUsd };
-}
-
-function checkDemands(
-  context: Context,
-  admitted: Admitted,
-  variant: VariantSpec,
-  [small, large]: readonly [Decision, Decision],
-): void {
-  const { spec } = admitted;
-  const refuse = (message: string, nearest: NearestFeasible) => {
-    const { decisionId: id, task, subject } = admitted;
-    const at = new Date(context.options.clock.wallTime()).toISOString();
-    const choice = { kind: 'refused', message, nearest } as const;
-    context.decisions.put(
-      { id, at, source: 'request', subject, task: task.task, spec, choice, attempts: [] },
-      () => [...explainCandidates(small), ...explainCandidates(large)],
-    );
-    throw new MeshError('MESH_NO_FEASIBLE_PLACEMENT', message, { details: { nearest, decision_id: id } });
-  };
-  const accuracy = variant.accuracy.value;
-  if (spec.model !== undefined && ![variant.model, variant.variant].includes(spec.model)) {
-    refuse(`The request asks for model "${spec.model}", which cascade "${variant.variant}" is not of`, {});
-  }
-  if (accuracy < spec.minAccuracy) {
-    const nearest = { min_accuracy: accuracy };
-    refuse(
-      `Accuracy ${accuracy} of "${variant.variant}" is below the minimum of ${spec.minAccuracy}`,
-      nearest,
-    );
-  }
-  const worst = [small, large].map(({ choice }) =>
-    choice.kind === 'refused' ? 0 : choice.chosen.option.worstCostPicoUsd,
-  );
-  const worstPicoUsd = worst.reduce((sum, cost) => sum + cost, 0);
-  if (spec.maxCostPicoUsd !== undefined && worstPicoUsd > spec.maxCostPicoUsd) {
-    const nearest = { max_cost_usd: toUsd(worstPicoUsd) };
-    refuse(`Both stages of "${variant.variant}" may cost more than the cap`, nearest);
-  }
 }
 
 /** The inputs of which the small stage is less sure than `threshold`. */

@@ -2,8 +2,11 @@ import {
   type Blocker,
   browserCostPicoUsd,
   browserOption,
+  type CalibrationCurve,
+  calibratedParts,
   type Decision,
   decide,
+  type LatencyParts,
   type Option,
   pagePrices,
   quantileMs,
@@ -130,6 +133,12 @@ function workerOption(
   const compute = service?.compute ?? ZERO;
   const usdPerHour = workerUsdPerHour(prices, worker.hello);
   const bytes = answerBytes(variant, asked.rows);
+  const parts = {
+    network: linkTime(worker),
+    queue: worker.load.wait(clock.now()),
+    compute,
+    load: ZERO,
+  };
   const worstMs = WORST_CASE_EXECUTIONS * quantileMs(compute, WORST_CASE_QUANTILE);
   return {
     variant: variant.variant,
@@ -139,16 +148,25 @@ function workerOption(
     worker: worker.id,
     deviceClass: device.deviceClass,
     accuracy: variant.accuracy.value,
-    parts: {
-      network: sumMoments([asked.network, linkTime(worker)]),
-      queue: worker.load.wait(clock.now()),
-      compute,
-      load: ZERO,
-    },
+    ...calibrated(parts, context.calibrations.curve(variant, worker), asked.network),
     costPicoUsd: remoteCostPicoUsd(prices, usdPerHour, compute.meanMs, bytes),
     worstCostPicoUsd: remoteCostPicoUsd(prices, usdPerHour, worstMs, bytes),
     blockers: blockersOf(worker, variant, service !== undefined, obstacles),
   };
+}
+
+/**
+ * The latency from here to the worker and back with its calibration. That knows nothing of the caller's own network: where
+ * there is one, the parts are corrected instead, and it is added to them.
+ */
+function calibrated(
+  parts: LatencyParts,
+  calibration: CalibrationCurve | undefined,
+  network: Moments,
+): Pick<Option, 'parts' | 'calibration'> {
+  if (network.meanMs === 0) return { parts, ...(calibration !== undefined && { calibration }) };
+  const corrected = calibration === undefined ? parts : calibratedParts(parts, calibration);
+  return { parts: { ...corrected, network: sumMoments([network, corrected.network]) } };
 }
 
 function blockersOf(

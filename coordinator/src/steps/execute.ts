@@ -1,7 +1,7 @@
 import { type Decision, explainCandidates, type RequestSpec } from '@nearfar/core';
 import { type Candidate, MeshError } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
-import { type AttemptRecord, describeChoice } from '../decisions.ts';
+import { type AttemptRecord, type ChoiceRecord, describeChoice } from '../decisions.ts';
 import type { Executed } from '../fleet-worker.ts';
 import type { Admitted } from './admit.ts';
 import { type Asked, decideRequest, MAX_REDECISIONS } from './decide.ts';
@@ -24,6 +24,10 @@ export interface Trail {
   readonly attempts: AttemptRecord[];
   /** Candidates of the stages before. */
   readonly before: readonly (() => readonly Candidate[])[];
+  /** What was chosen as a whole, where it is more than this stage. */
+  readonly choice?: ChoiceRecord;
+  /** The first decision, where it was made already; what follows a refusal is decided here. */
+  readonly first?: Decision;
 }
 
 /**
@@ -41,12 +45,13 @@ export async function execute(
   const { attempts } = trail;
   for (let round = 0; ; round += 1) {
     const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
-    const decision = decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
+    const decided = round === 0 ? trail.first : undefined;
+    const decision = decided ?? decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
     record(context, admitted, decision, trail);
     let placement: Placement | undefined;
     try {
       placement = place(context, admitted, decision);
-      const executed = await attempt(admitted, placement, elapsedMs);
+      const executed = await attempt(context, admitted, placement, elapsedMs);
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
       record(context, admitted, decision, trail);
       return { placement, decision, executed, rows: admitted.rows };
@@ -61,24 +66,31 @@ export async function execute(
   }
 }
 
-async function attempt(admitted: Admitted, placement: Placement, elapsedMs: number): Promise<Executed> {
+async function attempt(
+  context: Context,
+  admitted: Admitted,
+  placement: Placement,
+  elapsedMs: number,
+): Promise<Executed> {
   const { requestId, spec, tensors, signal } = admitted;
   const timeoutMs = spec.timeoutMs - elapsedMs;
   if (timeoutMs <= 0)
     throw new MeshError('MESH_DEADLINE_EXCEEDED', `The time limit of ${spec.timeoutMs} ms has passed`);
   // While the deadline can be met, the worker orders and batches by it; after that an answer is useful until the limit.
   const budgetMs = placement.kind === 'meets-slo' ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
-  return placement.worker.execute({
+  const { worker, variant, judged } = placement;
+  const execution = {
     requestId,
-    spec: placement.variant,
+    spec: variant,
     tensors,
     rows: admitted.rows,
-    serviceMs: placement.judged.option.parts.compute.meanMs,
+    serviceMs: judged.option.parts.compute.meanMs,
     budgetMs: Math.max(0, budgetMs),
     timeoutMs,
     priority: spec.priority,
     signal,
-  });
+  };
+  return context.calibrations.watch(variant, judged.option, () => worker.execute(execution));
 }
 
 function mayRetry(error: MeshError, context: Context, { arrivedAt, spec, signal }: Admitted): boolean {
@@ -92,10 +104,10 @@ function record(
   context: Context,
   { decisionId: id, task, subject }: Admitted,
   decision: Decision,
-  { spec, attempts, before }: Trail,
+  { spec, attempts, before, choice: whole }: Trail,
 ): void {
   const at = context.decisions.find(id)?.at ?? new Date(context.options.clock.wallTime()).toISOString();
-  const choice = describeChoice(decision);
+  const choice = whole ?? describeChoice(decision);
   context.decisions.put(
     { id, at, source: 'request', subject, task: task.task, spec, choice, attempts: [...attempts] },
     () => [...before.flatMap((explain) => explain()), ...explainCandidates(decision)],

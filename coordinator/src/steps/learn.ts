@@ -70,36 +70,54 @@ export async function learnOutcomes(
     const { leaseId, decisionId } = outcome;
     if (leaseId !== undefined && !(await isLeaseOf(context.options.secret, leaseId, subject, outcome.task)))
       continue;
+    const page = pageDecision(context, subject, outcome);
     const known = context.decisions.find(decisionId);
-    if (known !== undefined && (known.subject !== subject || known.source === 'request')) continue;
-    // A report that is sent again, because its answer was lost, changes nothing.
-    if (known?.outcome !== undefined) continue;
-    if (known === undefined) {
-      const { candidates } = outcome;
-      const page: DecisionSummary = {
-        id: decisionId,
-        at: new Date(context.options.clock.wallTime()).toISOString(),
-        source: 'page',
-        subject,
-        task: outcome.task,
-        spec: { privacy: outcome.privacy, ...(outcome.sloMs !== undefined && { sloMs: outcome.sloMs }) },
-        choice: {
-          kind:
-            outcome.sloMs === undefined || outcome.predictedMs <= outcome.sloMs ? 'meets-slo' : 'best-effort',
-          variant: variant.variant,
-          tier: 'browser',
-          worker: 'page',
-          predictedMs: outcome.predictedMs,
-        },
-        attempts: [{ variant: variant.variant, worker: 'page' }],
-      };
-      context.decisions.put(page, () => candidates);
+    if (known !== undefined && known.subject !== subject) continue;
+    if (known?.source === 'request') {
+      // The mesh ran the large stage of a cascade whose small one this is.
+      if (outcome.cascade?.isEscalated !== true) continue;
+      if (!context.decisions.putBefore(page, () => outcome.candidates)) continue;
+    } else {
+      // A report that is sent again, because its answer was lost, changes nothing.
+      if (known?.outcome !== undefined) continue;
+      if (known === undefined) context.decisions.put(page, () => outcome.candidates);
     }
     accountReported(context, subject, outcome, variant);
+    if (leaseId !== undefined) context.metrics.leasedRun();
+    learnEscalation(context, subject, outcome);
     context.usage.answered(outcome.task, context.options.clock.now());
     learned += 1;
   }
   return learned;
+}
+
+function pageDecision(context: Context, subject: string, outcome: Outcome): DecisionSummary {
+  const { decisionId: id, task, variant, privacy, sloMs, predictedMs } = outcome;
+  return {
+    id,
+    at: new Date(context.options.clock.wallTime()).toISOString(),
+    source: 'page',
+    subject,
+    task,
+    spec: { privacy, ...(sloMs !== undefined && { sloMs }) },
+    choice: {
+      kind: sloMs === undefined || predictedMs <= sloMs ? 'meets-slo' : 'best-effort',
+      variant,
+      tier: 'browser',
+      worker: 'page',
+      predictedMs,
+    },
+    attempts: [{ variant, worker: 'page' }],
+  };
+}
+
+/** A cascade's small stage that a page ran; whether its input went on is the page's word, which counts for its own caller. */
+function learnEscalation(context: Context, subject: string, { task, cascade, status }: Outcome): void {
+  if (cascade === undefined || status !== 'ok') return;
+  const { variant, revision, isEscalated } = cascade;
+  if (context.catalog.findVariant(task, variant, revision)?.cascade === undefined) return;
+  const seen = { escalated: isEscalated ? 1 : 0, inputs: 1, isReported: true };
+  context.escalations.observe({ task, variant, revision }, subject, seen);
 }
 
 function absorb(

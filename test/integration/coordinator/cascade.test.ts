@@ -13,7 +13,8 @@ const LARGE = [9, 0, 0];
 let mesh: TestMesh;
 let worker: FakeWorker;
 
-beforeEach(async () => {
+/** A mesh whose one worker takes 2 ms for the small stage and `largeMs` for the large one. */
+async function start(largeMs: number): Promise<void> {
   mesh = await TestMesh.start();
   const interval = { low: 0.3, high: 0.5 };
   const cascade: VariantSpec = sampleVariant({
@@ -38,10 +39,12 @@ beforeEach(async () => {
   await mesh.coordinator.register(sampleTask({ variants: [sampleVariant(), large, cascade] }));
   worker = await mesh.dial('w');
   await expect.poll(() => worker.held.size).toBe(2);
-  worker.profile(({ variant }) => (variant.startsWith('large') ? 20 : 2));
+  worker.profile(({ variant }) => (variant.startsWith('large') ? largeMs : 2));
   worker.report();
   await expect.poll(() => mesh.coordinator.fleet.find('w')?.replicas().length).toBe(2);
-});
+}
+
+beforeEach(() => start(20));
 afterEach(() => mesh.close());
 
 /** Answers by the first number of each input: above 0 the small stage is sure of it. */
@@ -58,6 +61,14 @@ function answerBySure(request: Readonly<Record<string, unknown>>, tensors: reado
 
 function input(...sure: number[]) {
   return { ...SAMPLE_INPUT, shape: [sure.length, 1, 2, 2], data: sure.flatMap((first) => [first, 0, 0, 0]) };
+}
+
+interface Explained {
+  readonly candidates: readonly { readonly variant: string; readonly verdict: string }[];
+}
+
+function chosenOf(candidates: Explained['candidates']): string[] {
+  return candidates.filter(({ verdict }) => verdict === 'chosen').map(({ variant }) => variant);
 }
 
 const executed = () =>
@@ -92,11 +103,11 @@ describe('a pinned cascade', () => {
       attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
       outcome: { status: 'ok', computeMs: 4 },
     });
-    const { candidates } = decision as { candidates: { variant: string; verdict: string }[] };
-    expect(candidates.filter(({ verdict }) => verdict === 'chosen').map(({ variant }) => variant)).toEqual([
-      'tiny-fp32-onnx',
-      'large-fp32-onnx',
-    ]);
+    const { candidates } = decision as Explained;
+    expect(chosenOf(candidates)).toEqual([CASCADE, 'tiny-fp32-onnx', 'large-fp32-onnx']);
+    expect(candidates.find(({ variant }) => variant === CASCADE)).toMatchObject({
+      second: { variant: 'large-fp32-onnx', worker: 'w', parts: { compute: { meanMs: expect.any(Number) } } },
+    });
   });
 
   test('sends on only those rows of a batch that need it', async () => {
@@ -192,5 +203,81 @@ describe('a pinned cascade', () => {
       { name: 'sample', version: 'large-fp32-onnx', state: 'UNAVAILABLE' },
       { name: 'sample', version: CASCADE, state: 'UNAVAILABLE' },
     ]);
+  });
+});
+
+describe('a request that names no model', () => {
+  test('is answered by a cascade where that is the cheapest that is accurate enough', async () => {
+    worker.onExecute = answerBySure;
+    const sure = await mesh.infer({ min_accuracy: 0.94, explain: true }, undefined, [input(1)]);
+    expect(sure.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'small', accuracy: 0.95 });
+    const unsure = await mesh.infer({ min_accuracy: 0.94 }, undefined, [input(0)]);
+    expect(unsure.outputs?.[0]?.data).toEqual(LARGE);
+    expect(unsure.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'large', accuracy: 0.95 });
+    const [, decision] = await mesh.json(`/v1/decisions/${unsure.parameters?.decision_id}`);
+    expect(decision).toMatchObject({
+      spec: { minAccuracy: 0.94 },
+      choice: { kind: 'meets-slo', variant: CASCADE, worker: 'w' },
+      attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
+      outcome: { status: 'ok' },
+    });
+  });
+
+  test('is answered by the large stage alone where only that is accurate enough', async () => {
+    worker.onExecute = answerBySure;
+    const { parameters } = await mesh.infer({ min_accuracy: 0.955 }, undefined, [input(1)]);
+    expect(parameters).toMatchObject({ variant: 'large-fp32-onnx' });
+    expect(parameters).not.toHaveProperty('cascade_stage');
+  });
+
+  test('is not answered by a cascade when it names the model of its large stage', async () => {
+    worker.onExecute = answerBySure;
+    const { parameters } = await mesh.infer({ model: 'large' }, undefined, [input(1)]);
+    expect(parameters).toMatchObject({ variant: 'large-fp32-onnx' });
+  });
+
+  test('is answered by the large stage alone when its callers need that nearly always', async () => {
+    worker.onExecute = answerBySure;
+    const asked = { min_accuracy: 0.94 };
+    for (let batch = 0; batch < 3; batch += 1) {
+      await mesh.infer({ ...asked, model: CASCADE }, undefined, [input(...Array<number>(200).fill(0))]);
+    }
+    const { parameters } = await mesh.infer(asked, undefined, [input(0)]);
+    expect(parameters).toMatchObject({ variant: 'large-fp32-onnx' });
+  });
+
+  describe('when the large stage fails', () => {
+    // The large stage by itself would be late, so that who prefers accuracy takes the cascade.
+    const LATE = { slo_ms: 1_000, slo_target: 0.5, prefer: 'accuracy' };
+
+    beforeEach(async () => {
+      await mesh.close();
+      await start(2_000);
+      worker.onExecute = (request, tensors) => {
+        if (request.variant === 'large-fp32-onnx') worker.refuse(request, 'MESH_EXECUTION_FAILED');
+        else answerBySure(request, tensors);
+      };
+    });
+
+    test('gets the small answer', async () => {
+      const { status, parameters, outputs } = await mesh.infer(LATE, undefined, [input(0)]);
+      expect([status, outputs?.[0]?.data]).toEqual([200, UNSURE.map((score) => expect.closeTo(score, 5))]);
+      expect(parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'small', accuracy: 0.9 });
+    });
+
+    test('gets an error when it asks for more than the small stage reaches, or for the cascade itself', async () => {
+      for (const asked of [{ ...LATE, min_accuracy: 0.94 }, { model: CASCADE }]) {
+        expect(await mesh.infer(asked, undefined, [input(0)])).toMatchObject({ status: 503 });
+      }
+    });
+  });
+
+  test('is decided again without the cascade when its small stage is refused', async () => {
+    worker.onExecute = (request, tensors) => {
+      if (request.variant === 'tiny-fp32-onnx') worker.refuse(request, 'MESH_VARIANT_NOT_READY');
+      else answerBySure(request, tensors);
+    };
+    const { status, parameters } = await mesh.infer({ min_accuracy: 0.94 }, undefined, [input(1)]);
+    expect([status, parameters?.variant]).toEqual([200, 'large-fp32-onnx']);
   });
 });

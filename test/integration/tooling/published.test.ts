@@ -20,6 +20,7 @@ const PACKAGES = [
   'edge',
   'gpu-pool',
   'client-sdk',
+  'bench',
   'cli',
 ];
 /** What the build reads; tests and other folders stay out, so that they cannot be needed. */

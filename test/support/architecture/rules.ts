@@ -32,6 +32,7 @@ const ALL = [
   '@nearfar/edge',
   '@nearfar/gpu-pool',
   '@nearfar/client',
+  '@nearfar/bench',
   '@nearfar/web',
 ];
 
@@ -115,6 +116,7 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
+  { folder: 'bench', internal: [PROTOCOL, CORE], external: 'declared', node: true },
   { folder: 'cli', internal: ALL, external: 'declared', node: true },
   { folder: 'web', internal: ALL, external: 'declared', node: true },
 ];

@@ -170,3 +170,42 @@ test('whatever there is, each model is prepared once, by a variant that fits, in
     }),
   );
 });
+
+describe('a page whose requests demand more than a small model reaches', () => {
+  const cascade: VariantSpec = {
+    ...variant({ model: 'large', format: 'cascade', precision: 'mixed', accuracy: 0.95 }),
+    variant: 'tiny-fp32-onnx..large-fp32-onnx.t90',
+    cascade: {
+      small: 'tiny-fp32-onnx',
+      large: 'large-fp32-onnx',
+      threshold: 0.9,
+      escalation: { value: 0.2, sampleSize: 1_000, interval: { low: 0.18, high: 0.22 } },
+    },
+  };
+  const variants = [
+    variant({ precision: 'int8', sizeBytes: 100 }),
+    variant({ precision: 'fp16', sizeBytes: 200 }),
+    variant({ sizeBytes: 400 }),
+    variant({ model: 'large', sizeBytes: 5_000, accuracy: 0.96 }),
+    cascade,
+  ];
+
+  test('prepares the smallest form that is a stage of a cascade which reaches it', () => {
+    expect(firstsOf(variants)).toEqual(['tiny-int8-onnx']);
+    expect(firstsOf(variants, { minAccuracy: 0.95 })).toEqual(['tiny-fp16-onnx']);
+    expect(firstsOf(variants, { minAccuracy: 0.96 })).toEqual(['tiny-int8-onnx']);
+  });
+
+  test('prepares what reaches it by itself before a stage of a cascade', () => {
+    const better = variant({ precision: 'int8-dynamic', sizeBytes: 300, accuracy: 0.95 });
+    expect(firstsOf([...variants, better], { minAccuracy: 0.95 })).toEqual(['tiny-int8-dynamic-onnx']);
+  });
+
+  test('keeps what is ready unless another form serves requests that it does not', () => {
+    const isReady = ({ precision }: VariantSpec) => precision === 'int8';
+    expect(firstsOf(variants, { isReady })).toEqual(['tiny-int8-onnx']);
+    expect(firstsOf(variants, { isReady, minAccuracy: 0.95 })).toEqual(['tiny-fp16-onnx']);
+    const isFullReady = ({ variant: name }: VariantSpec) => name === 'tiny-fp32-onnx';
+    expect(firstsOf(variants, { isReady: isFullReady, minAccuracy: 0.95 })).toEqual(['tiny-fp32-onnx']);
+  });
+});

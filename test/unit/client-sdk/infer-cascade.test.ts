@@ -285,3 +285,153 @@ describe('a cascade whose input may not leave the page', () => {
     for (const page of pages) expect(page.sent).toEqual([]);
   });
 });
+
+describe('a request that names no model', () => {
+  const ACCURATE = { min_accuracy: 0.94 } as const;
+  const ask = (page: Page, demands: Parameters = {}, inputs: Tensor[] = [rowsOf('x', 1, 2)]) =>
+    page.infer({ ...ACCURATE, ...demands }, undefined, inputs, task);
+
+  test('is answered by a cascade whose small stage is ready, where that is the cheapest that will do', async () => {
+    const page = await pageWith({ onRun: () => SURE });
+    const { placement, explanation } = await ask(page, { explain: true });
+    expect(placement).toMatchObject({
+      tier: 'browser',
+      variant: CASCADE,
+      accuracy: 0.95,
+      cascadeStage: 'small',
+    });
+    expect(page.sent).toEqual([]);
+    expect(explanation?.find(({ verdict }) => verdict === 'chosen')).toMatchObject({
+      variant: CASCADE,
+      tier: 'browser',
+      second: { variant: LARGE.variant, tier: 'edge', rate: 0.2 },
+    });
+    expect(page.outcomes).toEqual([
+      expect.objectContaining({
+        variant: 'tiny-fp32-onnx',
+        leaseId: 'lease-1',
+        decisionId: placement.decisionId,
+        cascade: { variant: CASCADE, revision: 1, isEscalated: false },
+      }),
+    ]);
+  });
+
+  test('goes on to the large stage under the same decision', async () => {
+    const page = await pageWith({ onRun: () => UNSURE, onRequest: async () => edgeAnswer(BY_LARGE) });
+    const { placement } = await ask(page);
+    expect(placement).toMatchObject({
+      tier: 'edge',
+      variant: CASCADE,
+      cascadeStage: 'large',
+      accuracy: 0.95,
+    });
+    const [small] = page.outcomes;
+    expect(small).toMatchObject({ cascade: { isEscalated: true } });
+    expect(page.sent).toEqual([
+      { task: LARGE_PATH, parameters: expect.objectContaining({ decision_id: small?.decisionId }) },
+    ]);
+  });
+
+  test('is answered by the large stage alone once this page has needed that more often than it pays', async () => {
+    // The small stage costs 5 here, the large one 10: together they are cheaper while less than half goes on.
+    const near = lease({
+      prices: { energyPicoUsdPerMs: 0, artifactPicoUsdPerByte: 5 / 3_710_000, expectedReuse: 1 },
+      remote: [leasedOption({ variant: LARGE.variant, model: 'large', accuracy: 0.96, costPicoUsd: 10 })],
+    });
+    const onRequest = async () => edgeAnswer(BY_LARGE);
+    const page = await pageWith({ granted: near, onRun: () => UNSURE, onRequest });
+    let asked = 0;
+    while (asked < 200 && page.sent.at(-1)?.task !== WHOLE_PATH) {
+      await ask(page);
+      asked += 1;
+    }
+    expect(page.sent.at(-1)?.task).toBe(WHOLE_PATH);
+    expect(asked).toBeGreaterThan(10);
+    expect(asked).toBeLessThan(100);
+  });
+
+  test('is not answered by a cascade of which the lease says that it nearly always goes on', async () => {
+    const escalations = [{ variant: CASCADE, revision: 1, rate: 0.999 }];
+    const page = await pageWith({
+      granted: { ...granted, escalations },
+      onRequest: async () => edgeAnswer(BY_LARGE),
+    });
+    await ask(page);
+    expect(page.workers.runs).toEqual([]);
+    expect(page.sent).toHaveLength(1);
+  });
+
+  test('is left to the mesh where only that has the small stage, and for more than one input', async () => {
+    const onMesh = { onRequest: async () => edgeAnswer(BOTH_ON_MESH) };
+    const bare = await pageWith(onMesh, []);
+    expect((await ask(bare)).placement).toMatchObject({
+      variant: CASCADE,
+      tier: 'edge',
+      cascadeStage: 'large',
+    });
+    const batch = await pageWith(onMesh);
+    await ask(batch, {}, [rowsOf('x', 1, 2, 3, 4)]);
+    for (const page of [bare, batch]) {
+      expect(page.sent).toEqual([
+        { task: WHOLE_PATH, parameters: expect.not.objectContaining({ model: CASCADE }) },
+      ]);
+      expect(page.workers.runs).toEqual([]);
+    }
+  });
+
+  test('goes to the mesh when the small stage fails here', async () => {
+    const page = await pageWith({
+      onRun: () => {
+        throw new Error('device lost');
+      },
+      onRequest: async () => edgeAnswer(BOTH_ON_MESH),
+    });
+    expect((await ask(page)).placement).toMatchObject({ tier: 'edge', variant: CASCADE });
+    expect(page.sent).toEqual([{ task: WHOLE_PATH, parameters: expect.objectContaining(ACCURATE) }]);
+    expect(page.outcomes).toEqual([expect.objectContaining({ status: 'failed' })]);
+    expect(page.eventsOf('failover')).toHaveLength(1);
+  });
+
+  test('gets the small answer when the large stage fails and the small one is accurate enough', async () => {
+    const failing = {
+      onRun: () => UNSURE,
+      onRequest: () => Promise.reject(new MeshError('MESH_NO_CAPACITY', 'full')),
+    };
+    // Local work is dear and the large stage late by itself, so that who prefers accuracy takes the cascade.
+    const slow = lease({
+      remote: [leasedOption({ ...LARGE, accuracy: 0.96, compute: { meanMs: 500, varianceMs2: 0 } })],
+    });
+    const late = { prefer: 'accuracy', slo_ms: 100, slo_target: 0.5 } as const;
+    const page = await pageWith({ ...failing, granted: slow });
+    const { placement } = await page.infer(late, undefined, [rowsOf('x', 1, 2)], task);
+    expect(placement).toMatchObject({
+      tier: 'browser',
+      variant: CASCADE,
+      cascadeStage: 'small',
+      accuracy: 0.9,
+    });
+    const strict = await pageWith(failing);
+    await expect(ask(strict)).rejects.toMatchObject({ code: 'MESH_NO_CAPACITY' });
+  });
+
+  test('with an input that may not leave is answered by a cascade of which both stages are ready', async () => {
+    const onRun = (_page: Page, session: string) =>
+      session.includes('large') ? [rowsOf('y', 0.8, 0.2)] : UNSURE;
+    const page = await pageWith({ onRun });
+    await page.ready(50, LARGE);
+    const { placement } = await ask(page, { privacy: 'local_only' });
+    expect(placement).toMatchObject({ tier: 'browser', variant: CASCADE, cascadeStage: 'large' });
+    const small = await pageWith({});
+    await expect(ask(small, { privacy: 'local_only' })).rejects.toMatchObject({
+      code: 'MESH_NO_FEASIBLE_PLACEMENT',
+    });
+    for (const { sent } of [page, small]) expect(sent).toEqual([]);
+  });
+
+  test('of a hidden page leaves both stages to the mesh', async () => {
+    vi.stubGlobal('document', { visibilityState: 'hidden', hidden: true });
+    const page = await pageWith({ onRequest: async () => edgeAnswer(BOTH_ON_MESH) });
+    await ask(page);
+    expect(page.workers.runs).toEqual([]);
+  });
+});

@@ -19,10 +19,12 @@ class HandMesh {
   readonly asks: Ask[] = [];
   readonly closing = new AbortController();
   device: DeviceReport | undefined;
+  readonly revisions: [string, number][] = [];
   readonly leases = new Leases({
     network: this.network,
     now: this.clock.now,
     report: () => this.device,
+    onRevision: (task, revision) => void this.revisions.push([task, revision]),
     closing: this.closing.signal,
     api: {
       placement: async (request, signal) => {
@@ -194,5 +196,94 @@ describe('leases', () => {
     caller.abort(new Error('gone'));
     await expect(taken).rejects.toThrow('gone');
     expect(mesh.ask.signal?.aborted).toBe(true);
+  });
+});
+
+describe('requests that a lease allows', () => {
+  const signal = new AbortController().signal;
+
+  test('are counted as they are sent, and told when the lease is renewed', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 10 }));
+    expect(mesh.ask.request).not.toHaveProperty('lease');
+    for (let sent = 0; sent < 3; sent += 1) mesh.leases.countSent('digits');
+    mesh.clock.ms = 3_000;
+    mesh.leases.holding('digits');
+    await settled();
+    expect(mesh.ask.request.lease).toEqual({ id: 'first', remoteRequests: 3 });
+    // Sent while the mesh is being asked: those are the next lease's.
+    mesh.leases.countSent('digits');
+    mesh.ask.grant(lease({ id: 'second', ttlMs: 30_000, maxRequests: 12 }));
+    await settled();
+    expect(mesh.leases.reports()).toEqual([{ id: 'second', remoteRequests: 1 }]);
+  });
+
+  test('are asked for in the background before they are used up', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 4 }));
+    mesh.clock.ms = 300;
+    mesh.leases.countSent('digits');
+    mesh.leases.holding('digits');
+    await settled();
+    expect(mesh.asks).toHaveLength(1);
+    mesh.leases.countSent('digits');
+    expect(mesh.leases.holding('digits')?.id).toBe('first');
+    await settled();
+    expect(mesh.asks).toHaveLength(2);
+    expect(mesh.leases.isUsedUp('digits')).toBe(false);
+  });
+
+  test('are waited for once they are used up, but not from a mesh that was asked a moment ago', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 1 }));
+    mesh.leases.countSent('digits');
+    expect(mesh.leases.isUsedUp('digits')).toBe(true);
+    expect(mesh.leases.refill('digits', 0, signal)).toBeUndefined();
+    mesh.clock.ms = 300;
+    const refilled = mesh.leases.refill('digits', 0, signal);
+    await settled();
+    expect(mesh.ask.request.lease).toEqual({ id: 'first', remoteRequests: 1 });
+    mesh.ask.grant(lease({ id: 'second', maxRequests: 4 }));
+    expect((await refilled)?.id).toBe('second');
+    expect(mesh.leases.isUsedUp('digits')).toBe(false);
+    expect(mesh.leases.refill('digits', 0, signal)).toBeUndefined();
+  });
+
+  test('are without bound where the lease names none', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 30_000 }));
+    for (let sent = 0; sent < 10_000; sent += 1) mesh.leases.countSent('digits');
+    expect(mesh.leases.isUsedUp('digits')).toBe(false);
+    expect(mesh.leases.reports()[0]?.remoteRequests).toBeLessThanOrEqual(1_000);
+  });
+
+  test('are not told of a lease that has ended: nobody holds anything for it any more', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 1_000, maxRequests: 4 }));
+    mesh.clock.ms = 1_000;
+    expect(mesh.leases.reports()).toEqual([]);
+  });
+});
+
+describe('what a lease brings', () => {
+  const prices = (epoch: number) => ({
+    epoch,
+    prices: [{ tier: 'edge' as const, deviceClass: 'cpu:test', picoUsdPerMs: epoch }],
+  });
+
+  test('the revision of the task', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ revision: 4 }));
+    expect(mesh.revisions).toEqual([['digits', 4]]);
+  });
+
+  test('prices, until newer ones come another way', async () => {
+    const mesh = new HandMesh();
+    expect(mesh.leases.priceEpoch).toBeUndefined();
+    await mesh.take(lease({ ttlMs: 30_000, shadowPrices: prices(1) }));
+    expect(mesh.leases.priceEpoch).toBe(1);
+    mesh.leases.setPrices(prices(2));
+    expect(mesh.leases.priceEpoch).toBe(2);
+    expect(mesh.leases.holding('digits')?.shadowPrices).toEqual(prices(2));
   });
 });

@@ -106,6 +106,7 @@ describe('closing a mesh', () => {
       {
         outcomes: [expect.objectContaining({ tier: 'browser', status: 'cancelled' })],
         profiles: [expect.objectContaining({ variant: 'tiny-fp32-onnx' })],
+        leases: [{ id: 'lease-1', remoteRequests: 0 }],
       },
     ]);
     expect(mesh.status().ready).toEqual([]);

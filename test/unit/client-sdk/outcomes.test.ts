@@ -1,4 +1,11 @@
-import { LIMITS, type Outcome, type OutcomesRequest, type ProfileReport } from '@nearfar/protocol';
+import {
+  type LeaseReport,
+  LIMITS,
+  type Outcome,
+  type OutcomesRequest,
+  type PriceTable,
+  type ProfileReport,
+} from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { OutcomeReporter } from '../../../client-sdk/src/outcomes.ts';
 
@@ -38,16 +45,25 @@ class Recorder {
   readonly sent: Sent[] = [];
   profiles: ProfileReport[] = [];
   failure: Error | undefined;
+  leases: LeaseReport[] = [];
+  news: { readonly epoch?: number; readonly prices?: PriceTable } = {};
+  readonly prices: PriceTable[] = [];
   readonly reporter = new OutcomeReporter(
     {
       outcomes: async (report, isLast) => {
         this.sent.push({ ...report, isLast });
         if (this.failure !== undefined) throw this.failure;
+        return isLast ? undefined : { outcomes: 0, profiles: 0, ...this.news };
       },
     },
     () => {
       const profiles = [...this.profiles];
       return { profiles, confirm: () => void this.profiles.splice(0, profiles.length) };
+    },
+    {
+      priceEpoch: 3,
+      reports: () => this.leases,
+      setPrices: (prices) => void this.prices.push(prices),
     },
   );
 
@@ -93,7 +109,7 @@ describe('outcome reporter', () => {
     mesh.profiles = [profile];
     mesh.reporter.schedule();
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(mesh.sent).toEqual([{ outcomes: [], profiles: [profile], isLast: false }]);
+    expect(mesh.sent).toEqual([{ outcomes: [], profiles: [profile], priceEpoch: 3, isLast: false }]);
   });
 
   test('a flush sends at once, once, and says whether it is the last', async () => {
@@ -190,5 +206,40 @@ describe('outcome reporter', () => {
     await mesh.reporter.flush(true);
     await vi.advanceTimersByTimeAsync(5_000);
     expect(mesh.ids).toEqual([['last']]);
+  });
+
+  test('tells by which prices the page decides, and takes those of the answer', async () => {
+    const mesh = new Recorder();
+    const prices: PriceTable = {
+      epoch: 4,
+      prices: [{ tier: 'edge', deviceClass: 'cpu:x64-2', picoUsdPerMs: 7 }],
+    };
+    mesh.news = { epoch: 4, prices };
+    mesh.reporter.add(outcome('a'));
+    await mesh.reporter.flush();
+    expect(mesh.sent[0]).toMatchObject({ priceEpoch: 3 });
+    expect(mesh.prices).toEqual([prices]);
+    mesh.news = { epoch: 4 };
+    mesh.reporter.add(outcome('b'));
+    await mesh.reporter.flush();
+    expect(mesh.prices).toEqual([prices]);
+  });
+
+  test('a page that goes says what it did under its leases, also where it has nothing else to say', async () => {
+    const used = { id: 'lease-1', remoteRequests: 2 };
+    const left = new Recorder();
+    left.leases = [used];
+    await left.reporter.flush();
+    expect(left.sent).toEqual([]);
+    await left.reporter.flush(true);
+    expect(left.sent).toMatchObject([{ outcomes: [], leases: [used], isLast: true }]);
+    const closed = new Recorder();
+    closed.leases = [used];
+    await closed.reporter.close();
+    expect(closed.sent).toMatchObject([{ leases: [used], isLast: false }]);
+    const idle = new Recorder();
+    idle.leases = [{ id: 'lease-1', remoteRequests: 0 }];
+    await idle.reporter.close();
+    expect(idle.sent).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+import { EscalationBook } from '@nearfar/core';
 import {
   BINARY_HEADER,
   decodeInferRequest,
@@ -6,7 +7,10 @@ import {
   type Lease,
   type MeshError,
   type Outcome,
+  type OutcomesRequest,
+  type OutcomesResponse,
   type Parameters,
+  type PlacementRequest,
   type Tensor,
   type VariantSpec,
 } from '@nearfar/protocol';
@@ -37,6 +41,10 @@ export interface PageOptions {
   readonly onRequest?: (page: Page) => Promise<Response>;
   /** What the way to the mesh takes, in milliseconds. */
   readonly roundTripMs?: number;
+  /** What the mesh answers to a report; default: nothing. */
+  readonly onReport?: (report: OutcomesRequest) => OutcomesResponse;
+  /** What the mesh grants when it is asked for the nth time; default `granted`. */
+  readonly grant?: (request: PlacementRequest, nth: number) => Lease;
   /** Leases that the mesh grants; it leaves further ones unanswered, or fails them with `leaseError`. */
   readonly leases?: number;
   readonly leaseError?: MeshError;
@@ -49,12 +57,16 @@ export class Page {
   readonly events: Emitted[] = [];
   readonly sent: { readonly task: string; readonly parameters: Record<string, unknown> }[] = [];
   readonly outcomes: Outcome[] = [];
+  /** What the mesh was asked for leases with. */
+  readonly placements: PlacementRequest[] = [];
+  readonly decisions = { total: 0, waited: 0 };
   readonly workers: AnsweringWorkers;
   readonly device: Device;
   readonly #readied: VariantSpec[] = [];
   readonly #api: Api;
   readonly #leases: Leases;
   readonly #reporter: OutcomeReporter;
+  readonly #escalations = new EscalationBook();
 
   constructor(options: PageOptions) {
     const { granted = lease(), roundTripMs = 0, leases = Number.POSITIVE_INFINITY } = options;
@@ -74,17 +86,19 @@ export class Page {
     this.#api = {
       models: unused,
       artifact: unused,
-      placement: async () => {
+      placement: async (request) => {
         asked += 1;
+        this.placements.push(request);
         if (asked > leases) {
           if (options.leaseError !== undefined) throw options.leaseError;
           return await new Promise<never>(() => undefined);
         }
         this.clock.ms += roundTripMs;
-        return { placement: null, lease: granted };
+        return { placement: null, lease: options.grant?.(request, asked) ?? granted };
       },
       outcomes: async (report) => {
         this.outcomes.push(...(report.outcomes as Outcome[]));
+        return options.onReport?.(report);
       },
       request: async (path, init) => {
         const { header } = readRequest(init);
@@ -99,7 +113,11 @@ export class Page {
       report: () => undefined,
       closing: new AbortController().signal,
     });
-    this.#reporter = new OutcomeReporter(this.#api, () => ({ profiles: [], confirm: () => undefined }));
+    this.#reporter = new OutcomeReporter(
+      this.#api,
+      () => ({ profiles: [], confirm: () => undefined }),
+      this.#leases,
+    );
   }
 
   /** Makes a variant ready that took `runMs` in each of 40 runs. */
@@ -131,6 +149,8 @@ export class Page {
       leases: this.#leases,
       network: this.network,
       outcomes: this.#reporter,
+      escalations: this.#escalations,
+      decisions: this.decisions,
       now: this.clock.now,
       emit: (type: keyof MeshEvents, detail: unknown) => void this.events.push({ type, detail }),
     };

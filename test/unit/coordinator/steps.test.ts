@@ -128,7 +128,13 @@ describe('tokens', () => {
   });
 
   test('a lease is no token, and holds for its subject and task alone', async () => {
-    const lease = await createLeaseId(SECRET, { subject: 'page', task: 'sample', ttlMs: 5_000 });
+    const lease = await createLeaseId(SECRET, {
+      id: 'one',
+      maxRequests: 7,
+      subject: 'page',
+      task: 'sample',
+      ttlMs: 5_000,
+    });
     await expect(verifyToken(SECRET, lease)).rejects.toMatchObject({ code: 'MESH_UNAUTHENTICATED' });
     expect(await isLeaseOf(SECRET, lease, 'page', 'sample')).toBe(true);
     expect(await isLeaseOf(SECRET, lease, 'page', 'other')).toBe(false);

@@ -1,5 +1,5 @@
 import {
-  type Calibration,
+  type CascadeCalibration,
   type CascadeSample,
   calibrateCascade,
   cascadeId,
@@ -72,7 +72,7 @@ describe('halves', () => {
 });
 
 describe('calibration', () => {
-  const thresholdOf = (calibration: Calibration) =>
+  const thresholdOf = (calibration: CascadeCalibration) =>
     calibration.kind === 'calibrated' ? calibration.threshold : calibration.reason;
 
   test.each([

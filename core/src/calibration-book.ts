@@ -1,0 +1,160 @@
+import type { CalibrationData, Moments } from '@nearfar/protocol';
+import { Calibration, type CalibrationCurve, type Promised } from './calibration.ts';
+import { ShiftTracker } from './calibration-shift.ts';
+import { onTimeProbability, quantileMs } from './distribution.ts';
+
+/** What is calibrated together: one revision of a variant on one class of workers of a tier. */
+export interface CalibrationKey {
+  readonly task: string;
+  readonly variant: string;
+  readonly revision: number;
+  readonly tier: string;
+  readonly deviceClass: string;
+}
+
+/** How much a book holds at most; what was not used for longest gives way. */
+export interface CalibrationBookOptions {
+  /** Default 4,096. */
+  readonly maxKeys?: number;
+  /** Default 16,384. */
+  readonly maxWorkers?: number;
+}
+
+/** Observations that a worker counts as its like for: one slow request does not make a slow worker. */
+const WORKER_PRIOR = 8;
+/** A worker's shift is drawn to that of its like by this share, so that the two cannot drift apart unseen. */
+const WORKER_LEAK = 0.02;
+
+/**
+ * Calibrations by what was chosen.
+ *
+ * A latency is corrected by the errors of its own variant on its own device class; before anything was observed of that,
+ * by those of the tier and device class. On top comes a factor for each worker, over all that it runs: a throttled machine
+ * shows after a handful of its requests, although each alone has too few for quantiles of its own.
+ */
+export class CalibrationBook {
+  readonly #keys = new Map<string, Calibration>();
+  readonly #classes = new Map<string, Calibration>();
+  readonly #workers = new Map<string, ShiftTracker>();
+  readonly #maxKeys: number;
+  readonly #maxWorkers: number;
+
+  constructor({ maxKeys = 4_096, maxWorkers = 16_384 }: CalibrationBookOptions = {}) {
+    this.#maxKeys = atLeastOne('maxKeys', maxKeys);
+    this.#maxWorkers = atLeastOne('maxWorkers', maxWorkers);
+  }
+
+  /** Variants on device classes of which something was observed. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /**
+   * The calibration of a variant on a worker: what was observed until now, and what will be. Undefined while it would
+   * change nothing. Not to be kept for longer than a moment: the book may replace its parts.
+   */
+  curve(key: CalibrationKey, worker: string): PlacementCurve | undefined {
+    const own = this.#keys.get(nameOf(key));
+    const calibration = own ?? this.#classes.get(classOf(key));
+    if (calibration === undefined) return undefined;
+    return new PlacementCurve(calibration, this.#workers.get(worker), own !== undefined);
+  }
+
+  /**
+   * Takes in what came of a chosen placement.
+   *
+   * @param predicted what was predicted, without calibration, of all that was still to come.
+   * @param actualMs what it took; with `isCensored` what it took at least.
+   * @param promised what `promise` gave when it was placed.
+   */
+  observe(
+    key: CalibrationKey,
+    worker: string,
+    predicted: Moments,
+    actualMs: number,
+    isCensored = false,
+    promised?: Promised,
+  ): void {
+    const wide = touch(this.#classes, classOf(key), this.#maxKeys, () => new Calibration());
+    const own = touch(this.#keys, nameOf(key), this.#maxKeys, () => Calibration.after(wide));
+    const shift = touch(this.#workers, worker, this.#maxWorkers, createShift);
+    wide.observe(predicted, actualMs, isCensored, shift);
+    const spread = own.spreadOf(predicted);
+    const residual = own.observe(predicted, actualMs, isCensored, shift, promised);
+    if (residual !== undefined) shift.add(residual, spread);
+  }
+
+  /** What is promised of a request that is placed now, for `observe`; undefined before anything was observed. */
+  promise(key: CalibrationKey): Promised | undefined {
+    return this.#keys.get(nameOf(key))?.promise();
+  }
+
+  /** Forgets a revision of a variant on every device class. */
+  forget({ task, variant, revision }: Pick<CalibrationKey, 'task' | 'variant' | 'revision'>): void {
+    const prefix = `${task}/${variant}/${revision}@`;
+    for (const name of this.#keys.keys()) if (name.startsWith(prefix)) this.#keys.delete(name);
+  }
+}
+
+/** The calibration of a variant on one worker. */
+export class PlacementCurve implements CalibrationCurve {
+  readonly #calibration: Calibration;
+  readonly #worker: ShiftTracker | undefined;
+  /** Whether it is the variant's own; with another's a prediction never gets more hopeful. */
+  readonly #isOwn: boolean;
+
+  constructor(calibration: Calibration, worker: ShiftTracker | undefined, isOwn: boolean) {
+    this.#calibration = calibration;
+    this.#worker = worker;
+    this.#isOwn = isOwn;
+  }
+
+  probability(time: Moments, deadlineMs: number): number {
+    const calibrated = this.#calibration.probability(time, deadlineMs, this.#worker);
+    return this.#isOwn ? calibrated : Math.min(calibrated, onTimeProbability(time, deadlineMs));
+  }
+
+  quantileMs(time: Moments, quantile: number): number {
+    const calibrated = this.#calibration.quantileMs(time, quantile, this.#worker);
+    return this.#isOwn ? calibrated : Math.max(calibrated, quantileMs(time, quantile));
+  }
+
+  meanMs(time: Moments): number {
+    return this.#calibration.meanMs(time, this.#worker);
+  }
+
+  /** As plain data, for a lease. */
+  toData(): CalibrationData {
+    return this.#calibration.toData(this.#worker);
+  }
+}
+
+/** The value of `key`, made where there is none; the one that was not touched for longest gives way. */
+function touch<Value>(map: Map<string, Value>, key: string, most: number, create: () => Value): Value {
+  const value = map.get(key) ?? create();
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) {
+    const [oldest] = map.keys();
+    if (oldest !== undefined) map.delete(oldest);
+  }
+  return value;
+}
+
+function createShift(): ShiftTracker {
+  return new ShiftTracker(WORKER_PRIOR, WORKER_LEAK);
+}
+
+function nameOf({ task, variant, revision, tier, deviceClass }: CalibrationKey): string {
+  return `${task}/${variant}/${revision}@${tier}:${deviceClass}`;
+}
+
+function classOf({ tier, deviceClass }: CalibrationKey): string {
+  return `${tier}:${deviceClass}`;
+}
+
+function atLeastOne(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1)
+    throw new RangeError(`Expected ${name} to be an integer from 1, got ${value}`);
+  return value;
+}

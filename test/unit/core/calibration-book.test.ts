@@ -1,0 +1,153 @@
+import { CalibrationBook, type CalibrationKey, quantileMs } from '@nearfar/core';
+import { describe, expect, test } from 'vitest';
+import { createRandom } from '../../../bench/src/drift/world.ts';
+import { time } from './builders.ts';
+
+const PREDICTED = time(20, 4);
+
+function key(over: Partial<CalibrationKey> = {}): CalibrationKey {
+  return {
+    task: 'digits',
+    variant: 'small',
+    revision: 1,
+    tier: 'edge',
+    deviceClass: 'cpu:test',
+    ...over,
+  };
+}
+
+/** Requests on each worker in turn, `factor` times as long as predicted there. */
+function run(book: CalibrationBook, requests: number, factors: Readonly<Record<string, number>>, of = key()) {
+  const random = createRandom(requests);
+  const workers = Object.entries(factors);
+  for (let index = 0; index < requests; index += 1) {
+    const [worker, factor] = workers[index % workers.length] ?? ['w', 1];
+    const latencyMs = quantileMs(PREDICTED, Math.min(0.9999, Math.max(0.0001, random())));
+    book.observe(of, worker, PREDICTED, factor * latencyMs);
+  }
+}
+
+const EIGHT = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`w${index}`, 1]));
+
+describe('a worker that slowed down', () => {
+  test('is caught after a handful of its own requests, and its like are left alone', () => {
+    const book = new CalibrationBook();
+    run(book, 800, EIGHT);
+    run(book, 8 * 6, { ...EIGHT, w0: 3 });
+    const slow = book.curve(key(), 'w0')?.meanMs(PREDICTED) ?? 0;
+    const other = book.curve(key(), 'w1')?.meanMs(PREDICTED) ?? 0;
+    expect(slow).toBeGreaterThan(45);
+    expect(slow).toBeLessThan(75);
+    expect(other).toBeGreaterThan(18);
+    expect(other).toBeLessThan(23);
+  });
+
+  test('is slow in all that it runs', () => {
+    const book = new CalibrationBook();
+    run(book, 800, EIGHT);
+    run(book, 800, EIGHT, key({ variant: 'large' }));
+    run(book, 8 * 10, { ...EIGHT, w0: 3 });
+    expect(book.curve(key({ variant: 'large' }), 'w0')?.meanMs(PREDICTED)).toBeGreaterThan(45);
+  });
+
+  test('among a thousand workers does not wait for requests of each', () => {
+    const book = new CalibrationBook();
+    const thousand = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`w${index}`, 1]));
+    run(book, 3_000, thousand);
+    const { w7: _, ...others } = thousand;
+    for (let index = 0; index < 6; index += 1) {
+      book.observe(key(), 'w7', PREDICTED, 60);
+      run(book, 100, others);
+    }
+    expect(book.curve(key(), 'w7')?.quantileMs(PREDICTED, 0.95)).toBeGreaterThan(45);
+    expect(book.curve(key(), 'w8')?.quantileMs(PREDICTED, 0.95)).toBeLessThan(32);
+  });
+
+  test('is found again when it has recovered', () => {
+    const book = new CalibrationBook();
+    run(book, 800, EIGHT);
+    run(book, 8 * 50, { ...EIGHT, w0: 3 });
+    run(book, 8 * 10, EIGHT);
+    expect(book.curve(key(), 'w0')?.meanMs(PREDICTED)).toBeLessThan(25);
+  });
+});
+
+describe('a variant of which nothing was observed', () => {
+  test('is left alone when nothing is known of its device class either', () => {
+    const book = new CalibrationBook();
+    run(book, 500, { w0: 2 });
+    expect(book.curve(key({ deviceClass: 'cpu:other' }), 'w9')).toBeUndefined();
+    expect(book.curve(key({ tier: 'pool' }), 'w9')).toBeUndefined();
+  });
+
+  test('is corrected by what its device class was too slow, for another task as well', () => {
+    const book = new CalibrationBook();
+    run(book, 500, { w0: 2, w1: 2 });
+    const curve = book.curve(key({ task: 'faces', variant: 'new' }), 'w2');
+    expect(curve?.quantileMs(PREDICTED, 0.95)).toBeGreaterThan(1.6 * quantileMs(PREDICTED, 0.95));
+  });
+
+  test('never gets more hopeful by what others were faster than predicted', () => {
+    const book = new CalibrationBook();
+    run(book, 500, { w0: 0.3, w1: 0.3 });
+    const curve = book.curve(key({ variant: 'new' }), 'w2');
+    expect(curve?.quantileMs(PREDICTED, 0.95)).toBeGreaterThanOrEqual(quantileMs(PREDICTED, 0.95));
+    expect(curve?.probability(PREDICTED, 20)).toBeLessThan(0.6);
+    const known = book.curve(key(), 'w2');
+    expect(known?.quantileMs(PREDICTED, 0.95)).toBeLessThan(0.5 * quantileMs(PREDICTED, 0.95));
+  });
+
+  test('begins where its device class is', () => {
+    const book = new CalibrationBook();
+    run(book, 500, { w0: 2, w1: 2 });
+    book.observe(key({ variant: 'new' }), 'w0', PREDICTED, 40);
+    const curve = book.curve(key({ variant: 'new' }), 'w1');
+    expect(curve?.meanMs(PREDICTED)).toBeGreaterThan(32);
+    expect(curve?.meanMs(PREDICTED)).toBeLessThan(48);
+  });
+});
+
+describe('what a book holds', () => {
+  test('is bounded, and what was not used for longest gives way', () => {
+    const book = new CalibrationBook({ maxKeys: 2, maxWorkers: 2 });
+    for (const variant of ['a', 'b', 'a', 'c']) book.observe(key({ variant }), 'w0', PREDICTED, 20);
+    expect(book.size).toBe(2);
+    expect(book.promise(key({ variant: 'a' }))).toBeDefined();
+    expect(book.promise(key({ variant: 'b' }))).toBeUndefined();
+    expect(book.promise(key({ variant: 'c' }))).toBeDefined();
+  });
+
+  test('is without a revision that is gone', () => {
+    const book = new CalibrationBook();
+    for (const revision of [1, 2]) {
+      for (const deviceClass of ['cpu:a', 'cpu:b'])
+        book.observe(key({ revision, deviceClass }), 'w', PREDICTED, 9);
+    }
+    book.forget({ task: 'digits', variant: 'small', revision: 1 });
+    expect(book.size).toBe(2);
+    expect(book.promise(key({ revision: 2, deviceClass: 'cpu:a' }))).toBeDefined();
+    expect(book.promise(key({ revision: 1, deviceClass: 'cpu:a' }))).toBeUndefined();
+  });
+
+  test.each([{ maxKeys: 0 }, { maxWorkers: 1.5 }])('cannot be bounded by %o', (options) => {
+    expect(() => new CalibrationBook(options)).toThrow(RangeError);
+  });
+});
+
+test('a prediction that cannot be corrected moves nothing', () => {
+  const book = new CalibrationBook();
+  run(book, 100, EIGHT);
+  const before = book.curve(key(), 'w0')?.toData();
+  book.observe(key(), 'w0', time(0), 50);
+  book.observe(key(), 'w0', PREDICTED, Number.NaN);
+  expect(book.curve(key(), 'w0')?.toData()).toEqual(before);
+});
+
+test('data of a curve hold the share of its worker', () => {
+  const book = new CalibrationBook();
+  run(book, 800, EIGHT);
+  run(book, 8 * 20, { ...EIGHT, w0: 3 });
+  const slow = book.curve(key(), 'w0')?.toData().shift ?? 0;
+  const other = book.curve(key(), 'w1')?.toData().shift ?? 0;
+  expect(Math.exp(slow - other)).toBeGreaterThan(2.3);
+});
