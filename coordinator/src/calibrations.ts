@@ -60,6 +60,13 @@ export class Calibrations {
     }
   }
 
+  /** Notes that a request of `task` would have gone to these places, had their correction not said that it would be late. */
+  passedOver(task: string, options: readonly Option[]): void {
+    for (const { variant, revision, tier, deviceClass, worker } of options) {
+      this.#book.passedOver({ task, variant, revision, tier, deviceClass }, worker);
+    }
+  }
+
   /** Promises since the start, by level. What was cut off before its time was up has neither kept nor broken one. */
   get counts(): PromiseCount[] {
     return COUNTED_LEVELS.map((level, index) => ({

@@ -1,6 +1,6 @@
 import type { CalibrationData, Moments } from '@nearfar/protocol';
 import { Calibration, type CalibrationCurve, type Promised } from './calibration.ts';
-import { ShiftTracker } from './calibration-shift.ts';
+import { type Shift, ShiftTracker } from './calibration-shift.ts';
 import { onTimeProbability, quantileMs } from './distribution.ts';
 
 /** What is calibrated together: one revision of a variant on one class of workers of a tier. */
@@ -11,6 +11,13 @@ export interface CalibrationKey {
   readonly tier: string;
   readonly deviceClass: string;
 }
+
+/**
+ * What a correction loses each time that it alone kept a request from a place. It takes tens of such requests to come back
+ * from a quantile that wandered off, and hundreds to try a place again that had become twice as slow: fewer than one request
+ * in a hundred is spent on finding out.
+ */
+const FADE = 1 / 500;
 
 /** How much a book holds at most; what was not used for longest gives way. */
 export interface CalibrationBookOptions {
@@ -50,14 +57,16 @@ export class CalibrationBook {
   }
 
   /**
-   * The calibration of a variant on a worker: what was observed until now, and what will be. Undefined while it would
-   * change nothing. Not to be kept for longer than a moment: the book may replace its parts.
+   * The calibration of a variant on a worker as it is now; undefined while it would change nothing. It stays what it is, so
+   * that a decision can be explained by what it rested on.
    */
   curve(key: CalibrationKey, worker: string): PlacementCurve | undefined {
     const own = this.#keys.get(nameOf(key));
     const calibration = own ?? this.#classes.get(classOf(key));
     if (calibration === undefined) return undefined;
-    return new PlacementCurve(calibration, this.#workers.get(worker), own !== undefined);
+    const known = this.#workers.get(worker);
+    const shift = known && { shift: known.shift, weight: known.weight };
+    return new PlacementCurve(calibration.snapshot(), shift, own !== undefined);
   }
 
   /**
@@ -84,6 +93,17 @@ export class CalibrationBook {
     if (residual !== undefined) shift.add(residual, spread);
   }
 
+  /**
+   * Notes that a request would have gone there, had the correction not said that it would be late. A place that nobody goes
+   * to is not observed, so a correction that has become too careful, by chance or by what is over by now, would stand for
+   * ever. It fades instead, until one request goes there and shows.
+   */
+  passedOver(key: CalibrationKey, worker: string): void {
+    const own = this.#keys.get(nameOf(key)) ?? this.#classes.get(classOf(key));
+    own?.fade(FADE);
+    this.#workers.get(worker)?.fade(FADE);
+  }
+
   /** What is promised of a request that is placed now, for `observe`; undefined before anything was observed. */
   promise(key: CalibrationKey): Promised | undefined {
     return this.#keys.get(nameOf(key))?.promise();
@@ -99,11 +119,11 @@ export class CalibrationBook {
 /** The calibration of a variant on one worker. */
 export class PlacementCurve implements CalibrationCurve {
   readonly #calibration: Calibration;
-  readonly #worker: ShiftTracker | undefined;
+  readonly #worker: Shift | undefined;
   /** Whether it is the variant's own; with another's a prediction never gets more hopeful. */
   readonly #isOwn: boolean;
 
-  constructor(calibration: Calibration, worker: ShiftTracker | undefined, isOwn: boolean) {
+  constructor(calibration: Calibration, worker: Shift | undefined, isOwn: boolean) {
     this.#calibration = calibration;
     this.#worker = worker;
     this.#isOwn = isOwn;

@@ -18,13 +18,20 @@ const JUMP_CLIP = 8;
 const ALLOWANCE = 0.6;
 const THRESHOLD = 8;
 
+/** A factor on latencies, as what is added to their logarithm. */
+export interface Shift {
+  readonly shift: number;
+  /** How many observations it rests on. */
+  readonly weight: number;
+}
+
 /**
  * Follows by how much the logarithm of a latency lies above its prediction: a factor on the latency.
  *
  * In steady state it is a slow mean. When the residuals show that the factor has changed, it jumps to what they have been
  * since, and follows quickly at first: each observation then weighs as much as every one before it.
  */
-export class ShiftTracker {
+export class ShiftTracker implements Shift {
   readonly #prior: number;
   readonly #leak: number;
   #shift = 0;
@@ -80,6 +87,11 @@ export class ShiftTracker {
     const gain = Math.max(LEAST_GAIN, 1 / (this.#weight + 1));
     this.#weight = Math.min(1 / LEAST_GAIN, this.#weight + 1);
     this.#shift += gain * (clipped * spread - this.#leak * this.#shift);
+  }
+
+  /** Draws the shift back to none by a share of it, 0 to 1. */
+  fade(share: number): void {
+    this.#shift *= 1 - share;
   }
 
   /** By how much the shift has to jump; undefined when nothing has changed. */

@@ -1,5 +1,5 @@
 import type { CalibrationData, Moments } from '@nearfar/protocol';
-import { ShiftTracker } from './calibration-shift.ts';
+import { type Shift, ShiftTracker } from './calibration-shift.ts';
 import { logNormal, normalCdf, normalQuantile, onTimeProbability, quantileMs } from './distribution.ts';
 
 /** What turns a predicted latency into one that holds; the part of a calibration that decisions use. */
@@ -76,6 +76,7 @@ export class Calibration implements CalibrationCurve {
   readonly #knots = Float64Array.from(SCORES);
   #spread = 1;
   #samples = 0;
+  #snapshot: Calibration | undefined;
 
   /** Rebuilds a calibration from its data; the inverse of `toData`. */
   static fromData({ samples, shift, weight, spread, quantiles }: CalibrationData): Calibration {
@@ -93,13 +94,19 @@ export class Calibration implements CalibrationCurve {
     return Calibration.fromData({ ...other.toData(), samples: 0, weight: PRIOR });
   }
 
+  /** As it is now, whatever is observed from now on. Made once for all who ask between two observations. */
+  snapshot(): Calibration {
+    this.#snapshot ??= Calibration.fromData(this.toData());
+    return this.#snapshot;
+  }
+
   /** Requests that were observed. With 0, predictions are taken as they are. */
   get samples(): number {
     return this.#samples;
   }
 
   /** `worker` is a further shift, of one worker against its like. */
-  probability(time: Moments, deadlineMs: number, worker?: ShiftTracker): number {
+  probability(time: Moments, deadlineMs: number, worker?: Shift): number {
     const raw = onTimeProbability(time, deadlineMs);
     if (this.#samples === 0 || !isCalibrated(time) || !(deadlineMs > 0)) return raw;
     const { location, scale } = moderate(time);
@@ -110,7 +117,7 @@ export class Calibration implements CalibrationCurve {
   }
 
   /** `worker` is a further shift, of one worker against its like. */
-  quantileMs(time: Moments, quantile: number, worker?: ShiftTracker): number {
+  quantileMs(time: Moments, quantile: number, worker?: Shift): number {
     const raw = quantileMs(time, quantile);
     if (this.#samples === 0 || !isCalibrated(time)) return raw;
     const { location, scale } = moderate(time);
@@ -120,7 +127,7 @@ export class Calibration implements CalibrationCurve {
     return this.#samples < MIN_CALIBRATION_REQUESTS ? Math.max(raw, calibrated) : calibrated;
   }
 
-  meanMs(time: Moments, worker?: ShiftTracker): number {
+  meanMs(time: Moments, worker?: Shift): number {
     if (this.#samples === 0 || !isCalibrated(time)) return time.meanMs;
     const { scale } = moderate(time);
     const offset = (this.#knots[0] ?? 0) * scale * this.#width(worker);
@@ -142,10 +149,11 @@ export class Calibration implements CalibrationCurve {
     predicted: Moments,
     actualMs: number,
     isCensored = false,
-    worker?: ShiftTracker,
+    worker?: Shift,
     promised: Promised = this.#knots,
   ): number | undefined {
     if (!isCalibrated(predicted) || !Number.isFinite(actualMs)) return undefined;
+    this.#snapshot = undefined;
     const { location, scale } = moderate(predicted);
     const center = location + this.#shift.shift + (worker?.shift ?? 0);
     const width = this.#width(worker);
@@ -170,6 +178,18 @@ export class Calibration implements CalibrationCurve {
     return residual;
   }
 
+  /** Draws all that was learnt back towards the bare prediction, by a share of it, 0 to 1; see `CalibrationBook.passedOver`. */
+  fade(share: number): void {
+    this.#snapshot = undefined;
+    this.#shift.fade(share);
+    this.#spread **= 1 - share;
+    for (let index = 0; index <= LAST; index += 1) {
+      const quantile = this.#quantiles[index] ?? 0;
+      this.#quantiles[index] = quantile + share * ((SCORES[index] ?? 0) - quantile);
+    }
+    this.#order();
+  }
+
   /**
    * The quantiles as they are promised now, five numbers to be kept with a request until it has finished. Counted against
    * what was promised *of it*, the share of promises that held is the promised one however many requests were under way.
@@ -185,7 +205,7 @@ export class Calibration implements CalibrationCurve {
   }
 
   /** As plain data, for a lease; the inverse of `fromData`. `worker` goes into the shift. */
-  toData(worker?: ShiftTracker): CalibrationData {
+  toData(worker?: Shift): CalibrationData {
     const shift = this.#shift.shift + (worker?.shift ?? 0);
     return {
       samples: this.#samples,
@@ -197,7 +217,7 @@ export class Calibration implements CalibrationCurve {
   }
 
   /** The spread, wider by what is not known of the center: the variance of a mean of n is 1/n of one observation's. */
-  #width(worker: ShiftTracker | undefined): number {
+  #width(worker: Shift | undefined): number {
     const unknown = 1 / this.#shift.weight + (worker === undefined ? 0 : 1 / worker.weight);
     return this.#spread * Math.sqrt(1 + unknown);
   }

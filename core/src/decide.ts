@@ -82,6 +82,32 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
   };
 }
 
+/**
+ * The places that a request would have gone to, had the calibration of their latency not said that it would be late; the
+ * stages of a cascade one by one. See `CalibrationBook.passedOver`.
+ */
+export function passedOver(spec: RequestSpec, { candidates, choice }: Decision): Option[] {
+  const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
+  const passed: Option[] = [];
+  for (const candidate of candidates) {
+    const { option, reasons, spentMs } = candidate;
+    if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCalibrated(option)) continue;
+    if (choice.kind === 'meets-slo' && order(candidate, choice.chosen) > 0) continue;
+    if (cascadeProbability(uncalibrated(option), spec.sloMs - spentMs) < spec.sloTarget) continue;
+    passed.push(...(option.second === undefined ? [option] : [option.second.first, option.second.option]));
+  }
+  return passed;
+}
+
+function isCalibrated({ calibration, second }: Option): boolean {
+  return calibration !== undefined || second?.option.calibration !== undefined;
+}
+
+function uncalibrated({ calibration: _, second, ...option }: Option): Option {
+  if (second === undefined) return option;
+  return { ...option, second: { ...second, option: uncalibrated(second.option) } };
+}
+
 function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption {
   const probability = cascadeProbability(option, spec.sloMs - spentMs);
   const reasons: Reason[] = [...option.blockers];

@@ -18,7 +18,7 @@ export {
   type CalibrationKey,
   PlacementCurve,
 } from './calibration-book.ts';
-export { ShiftTracker } from './calibration-shift.ts';
+export { type Shift, ShiftTracker } from './calibration-shift.ts';
 export {
   type CascadeCalibration,
   type CascadeMeasurement,
@@ -62,6 +62,7 @@ export {
   decide,
   type JudgedOption,
   type NearestFeasible,
+  passedOver,
   type Reason,
 } from './decide.ts';
 export { detect, MAX_DETECTIONS } from './detect.ts';

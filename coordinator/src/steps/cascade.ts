@@ -18,7 +18,7 @@ import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
 import { describeChoice } from '../decisions.ts';
 import type { Admitted } from './admit.ts';
-import { type Asked, decideRequest, workerOptions } from './decide.ts';
+import { type Asked, decideRequest, judge, workerOptions } from './decide.ts';
 import { type Execution, execute, type Trail } from './execute.ts';
 import { replaceRows, takeRows } from './tensor-rows.ts';
 
@@ -62,7 +62,7 @@ export function decideAmongAll(
   const options = [...local, ...workerOptions(context, asked, spec)];
   const { rows, network } = asked;
   const paired = cascadeOptions(spec, options, cascades, { rows, elapsedMs, network });
-  return decide(withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);
+  return judge(context, task, withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);
 }
 
 /**

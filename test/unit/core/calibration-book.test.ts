@@ -151,3 +151,13 @@ test('data of a curve hold the share of its worker', () => {
   const other = book.curve(key(), 'w1')?.toData().shift ?? 0;
   expect(Math.exp(slow - other)).toBeGreaterThan(2.3);
 });
+
+test('a curve stays what it was when it was asked for', () => {
+  const book = new CalibrationBook();
+  run(book, 100, EIGHT);
+  const curve = book.curve(key(), 'w0');
+  const before = curve?.quantileMs(PREDICTED, 0.95);
+  run(book, 100, { w0: 4 });
+  expect(curve?.quantileMs(PREDICTED, 0.95)).toBe(before);
+  expect(book.curve(key(), 'w0')?.quantileMs(PREDICTED, 0.95)).toBeGreaterThan(2 * (before ?? 0));
+});
