@@ -71,9 +71,10 @@ describeWithChromium('where a page lets its requests run', (executablePath) => {
       await page.close();
     });
 
-    test('next to the mesh, the same request goes to the edge, which is cheaper', async () => {
+    test('next to the mesh, a request that both would answer in time goes to the edge, which is cheaper', async () => {
       const { page } = await prepared(near.url);
-      const { placement } = await inferZeros(page, { sloMs: SLO_MS });
+      // More than a busy machine's round trip, which counts as part of what the mesh takes.
+      const { placement } = await inferZeros(page, { sloMs: 20 * SLO_MS });
       expect(placement.tier).toBe('edge');
       await page.close();
     });
