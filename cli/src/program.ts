@@ -172,6 +172,25 @@ export function createProgram(): Command {
     .action(async (task, options) => (await import('./commands/models.ts')).models(task, options));
 
   program
+    .command('simulate')
+    .description('replay a load against a fleet that does not have to exist, under a placement policy')
+    .argument('<scenario.json>')
+    .option(
+      '--policy <name>',
+      'mesh, always-browser, always-edge, always-pool, greedy-latency, greedy-cost, infaas, clipper, tfserving, proteus, informed or clairvoyant',
+      'mesh',
+    )
+    .option('--seed <number>', "seed of all that is drawn (default: the scenario's)", parseCount)
+    .option('--data <folder>', 'folder of the files that a scenario names data:… (default: NEARFAR_DATA)')
+    .option('--no-bound', 'leave out what any placement would cost at least')
+    .option('--clairvoyant', 'also show the best schedule found by one who knows everything beforehand')
+    .option('--report <out.html>', 'write the run as one HTML page with plots')
+    .option('--json', 'print only JSON')
+    .action(async (scenario, options) =>
+      (await import('./commands/simulate.ts')).simulate(scenario, options),
+    );
+
+  program
     .command('bench')
     .description('measure what the documentation claims (without a name: list the benchmarks)')
     .argument('[name]')

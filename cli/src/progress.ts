@@ -30,3 +30,29 @@ export function startProgress(seconds: number): Progress {
     },
   };
 }
+
+/** Progress of work that says itself which share of it is done. */
+export interface ShareProgress extends Progress {
+  /** From 0 to 1. Drawn now and then, however often it is called. */
+  update(share: number): void;
+}
+
+/** Draws a bar on standard error when that is a terminal, with the time left at the pace so far; elsewhere nothing. */
+export function startShareProgress(label: string): ShareProgress {
+  const { stderr } = process;
+  if (!stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  const startedAt = performance.now();
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  return {
+    update: (share) => {
+      const now = performance.now();
+      if (now - drawnAt < DRAW_EVERY_MS) return;
+      drawnAt = now;
+      const full = Math.round(Math.min(1, share) * WIDTH);
+      const left =
+        share > 0 ? `${Math.ceil((((now - startedAt) / share) * (1 - share)) / 1_000)} s left` : '';
+      stderr.write(`\r  ${label} [${'█'.repeat(full)}${' '.repeat(WIDTH - full)}] ${left}\u001b[K`);
+    },
+    stop: () => stderr.write('\r\u001b[K'),
+  };
+}

@@ -2,6 +2,8 @@ export {
   type BatchPlan,
   type BatchRule,
   formBatch,
+  LEAST_SHARE,
+  leastServiceMs,
   type Waiting,
 } from './batch.ts';
 export { calibratedMoments, calibratedParts } from './calibrated-parts.ts';
@@ -97,6 +99,7 @@ export {
   totalLatency,
 } from './estimate.ts';
 export { explainCandidates } from './explain.ts';
+export { type Forecast, Forecaster, type ForecastRule } from './forecast.ts';
 export {
   checkGolden,
   type GoldenCase,
@@ -135,6 +138,24 @@ export {
   type TierCost,
   variantBytes,
 } from './pareto.ts';
+export { checkLinearProgram, LinearProgramBuilder, MAX_PROGRAM_SIZE } from './plan/linear-program.ts';
+export {
+  type ClassPlan,
+  type Demand,
+  type Flow,
+  type PageGroup,
+  type PageOption,
+  type Placeable,
+  type Plan,
+  type PlanInput,
+  type PlanPrice,
+  type PlanRule,
+  type PlanVariant,
+  planGap,
+  type WorkerClass,
+} from './plan/plan.ts';
+export { Settler } from './plan/settle.ts';
+export { greedyPlan, type PlanLimits, type PlanTurn, solvePlan } from './plan/solve-plan.ts';
 export type { Clock } from './ports/clock.ts';
 export type {
   CoordinatorSideLink,
@@ -142,6 +163,14 @@ export type {
   LinkEnd,
   WorkerSideLink,
 } from './ports/link.ts';
+export type {
+  LinearProgram,
+  LinearProgramColumns,
+  LinearProgramRows,
+  Solution,
+  SolveOptions,
+  Solver,
+} from './ports/solver.ts';
 export type {
   AccountLog,
   AccountRecord,

@@ -42,6 +42,7 @@ export const ERRORS = {
   MESH_BAD_MANIFEST: { status: 400, retryable: false },
   MESH_BAD_MODEL: { status: 400, retryable: false },
   MESH_BAD_EVAL_DATA: { status: 400, retryable: false },
+  MESH_BAD_SCENARIO: { status: 400, retryable: false },
   MESH_MODEL_IN_USE: { status: 409, retryable: true },
   MESH_NO_PREVIOUS_REVISION: { status: 409, retryable: false },
   MESH_REGISTRATION_BUSY: { status: 409, retryable: true },

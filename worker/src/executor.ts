@@ -1,4 +1,4 @@
-import type { Clock } from '@nearfar/core';
+import { type BatchRule, type Clock, leastServiceMs } from '@nearfar/core';
 import {
   checkSignature,
   type ExecuteRequest,
@@ -10,6 +10,7 @@ import {
 import { batchSizeOf, chunkSizes, joinTensors, splitTensors } from './batch-tensors.ts';
 import type { Engine } from './engine.ts';
 import type { RunResult, ThreadTensor } from './engine-messages.ts';
+import { FillTimer } from './fill-timer.ts';
 import { type Measurements, type ReplicaKey, replicaName } from './measurements.ts';
 import { type QueuedRequest, RequestQueue } from './queue.ts';
 import { runInParts } from './run-in-parts.ts';
@@ -17,6 +18,8 @@ import { runInParts } from './run-in-parts.ts';
 /** The parts of an answer's time. */
 export interface ExecutionTimes {
   readonly queueMs: number;
+  /** The part of `queueMs` in which a slot was idle and waited for others to fill the batch. */
+  readonly batchWaitMs: number;
   readonly computeMs: number;
   /** Inputs that ran together, also those of other requests. */
   readonly batchSize: number;
@@ -30,6 +33,8 @@ export interface ExecutorOptions {
   readonly queueCapacity: number;
   /** Most inputs of one run; a request with more runs in parts, one after another in the same slot. */
   readonly maxBatch: number;
+  /** Longest time that a request waits for others to fill its batch while a slot is idle; 0 = never. */
+  readonly maxBatchWaitMs: number;
   readonly clock: Clock;
   /** The spec of a ready replica. */
   readonly ready: (request: ExecuteRequest) => VariantSpec | undefined;
@@ -39,6 +44,12 @@ export interface ExecutorOptions {
 
 /** Batch keys that are kept before those of requests that have left are forgotten. */
 const MAX_KEPT_KEYS = 2_048;
+
+/**
+ * Milliseconds that a run costs besides its compute: the way to the engine's thread and back, joining and splitting. Only
+ * decides whether small models are worth batching on a CPU.
+ */
+const RUN_OVERHEAD_MS = 0.3;
 
 interface RunningBatch {
   /** Name of the replica that runs it. */
@@ -54,6 +65,8 @@ export class Executor {
   readonly #running = new Map<Engine, RunningBatch>();
   readonly #specs = new Map<string, VariantSpec>();
   readonly #closing = new AbortController();
+  readonly #rule: BatchRule;
+  readonly #filling: FillTimer;
   #idle: PromiseWithResolvers<void> | undefined;
   /** Who waits for the last request of a replica, by its name. */
   readonly #draining = new Map<string, PromiseWithResolvers<void>>();
@@ -61,6 +74,20 @@ export class Executor {
   constructor(options: ExecutorOptions) {
     this.#options = options;
     this.#queue = new RequestQueue(options.queueCapacity);
+    this.#filling = new FillTimer(options.clock, () => this.#pump());
+    const { maxBatch, maxBatchWaitMs, measurements } = options;
+    if (!(maxBatchWaitMs >= 0)) {
+      throw new RangeError(`Expected maxBatchWaitMs to be a number from 0, got ${maxBatchWaitMs}`);
+    }
+    this.#rule = {
+      maxBatch,
+      maxWaitMs: maxBatchWaitMs,
+      overheadMs: RUN_OVERHEAD_MS,
+      serviceMs: (key, size) => this.#partsMs(key, size, (spec, rows) => measurements.serviceMs(spec, rows)),
+      leastServiceMs: (key, size) =>
+        this.#partsMs(key, size, (spec, rows) => measurements.leastMs(spec, rows)),
+      tailMs: (key, size) => this.#partsMs(key, size, (spec, rows) => measurements.tailMs(spec, rows)),
+    };
   }
 
   /** Takes a request in; it ends in `onResult` or `onRefused`, unless it is dropped by `clear`. */
@@ -87,12 +114,15 @@ export class Executor {
       entry.request,
       new MeshError('MESH_CANCELLED', 'The request was cancelled while it waited'),
     );
-    this.#settle();
+    // Those that it would have shared a batch with may wait for longer now, or for nobody.
+    if (this.#filling.until === undefined) this.#settle();
+    else this.#pump();
   }
 
   /** Drops all waiting requests: whoever sent them is gone. */
   clear(): void {
     this.#queue.clear();
+    this.#filling.stop();
     this.#settle();
   }
 
@@ -126,6 +156,11 @@ export class Executor {
     for (const batch of this.#running.values()) {
       running += batch.requests;
       remainingMs += Math.max(0, batch.endsAt - clock.now());
+    }
+    const { until } = this.#filling;
+    if (until !== undefined) {
+      // Whoever comes now joins the batch, or starts it by filling it.
+      return { backlogMs: Math.max(0, until - clock.now()), waiting, running };
     }
     if (waiting === 0 && this.#running.size < engines.length) return { backlogMs: 0, waiting, running };
     const queuedMs = this.#queue
@@ -186,37 +221,53 @@ export class Executor {
   }
 
   #predictMs(batchKey: string, size: number): number {
-    const sizes = chunkSizes(size, this.#options.maxBatch);
-    return sizes.reduce((sum, rows) => sum + (this.#serviceMs(batchKey, rows) ?? 0), 0);
+    return this.#rule.serviceMs(batchKey, size) ?? 0;
   }
 
-  #serviceMs(batchKey: string, size: number): number | undefined {
+  /** The predicted time of all the parts in which so many inputs run; undefined when nothing was measured. */
+  #partsMs(
+    batchKey: string,
+    size: number,
+    predict: (spec: VariantSpec, rows: number) => number | undefined,
+  ): number | undefined {
     const spec = this.#specs.get(batchKey);
-    return spec === undefined ? undefined : this.#options.measurements.serviceMs(spec, size);
+    if (spec === undefined) return undefined;
+    let sumMs = 0;
+    for (const rows of chunkSizes(size, this.#options.maxBatch)) {
+      const partMs = predict(spec, rows);
+      if (partMs === undefined) return undefined;
+      sumMs += partMs;
+    }
+    return sumMs;
   }
 
   #pump(): void {
-    const { engines, clock, maxBatch } = this.#options;
+    const { engines, clock } = this.#options;
     this.#refuseExpired(this.#queue.takeExpired(clock.now()));
+    let waitUntil: number | undefined;
     for (const engine of engines) {
-      if (this.#queue.length === 0) break;
+      if (this.#queue.length === 0 || waitUntil !== undefined) break;
       if (this.#running.has(engine)) continue;
-      const serviceMs = (key: string, size: number) => this.#serviceMs(key, size);
-      const { batch, expired } = this.#queue.take(clock.now(), { maxBatch, serviceMs });
-      this.#refuseExpired(expired);
-      if (batch.length > 0) void this.#run(engine, batch);
+      const taken = this.#queue.take(clock.now(), this.#rule);
+      this.#refuseExpired(taken.expired);
+      if (taken.batch.length > 0) void this.#run(engine, taken.batch);
+      waitUntil = taken.waitUntil;
     }
+    if (waitUntil === undefined) this.#filling.stop();
+    else this.#filling.waitUntil(waitUntil);
     this.#settle();
   }
 
   async #run(engine: Engine, batch: readonly QueuedRequest[]): Promise<void> {
     const { clock, maxBatch, measurements, onResult, onRefused } = this.#options;
+    const startedAt = clock.now();
+    const filledSince = this.#filling.since ?? startedAt;
     const [head] = batch;
     const spec = head === undefined ? undefined : this.#specs.get(head.replica);
     if (head === undefined || spec === undefined) return;
     const sizes = batch.map((entry) => entry.size);
     const batchSize = sizes.reduce((sum, size) => sum + size, 0);
-    const endsAt = clock.now() + this.#predictMs(head.replica, batchSize);
+    const endsAt = startedAt + this.#predictMs(head.replica, batchSize);
     this.#running.set(engine, { replica: replicaName(spec), endsAt, requests: batch.length });
     try {
       const inputs = joinTensors(batch.map((entry) => entry.tensors));
@@ -233,7 +284,9 @@ export class Executor {
       for (const [index, entry] of batch.entries()) {
         // Everything that is not compute: waiting, joining, and the way to the thread and back.
         const queueMs = Math.max(0, finishedAt - entry.arrivedAt - computeMs);
-        onResult(entry.request, outputs[index] ?? [], { queueMs, computeMs, batchSize, batchOffset });
+        const batchWaitMs = Math.min(queueMs, startedAt - Math.max(entry.arrivedAt, filledSince));
+        const times = { queueMs, batchWaitMs, computeMs, batchSize, batchOffset };
+        onResult(entry.request, outputs[index] ?? [], times);
         batchOffset += entry.size;
       }
     } catch (error) {
@@ -259,8 +312,14 @@ export class Executor {
   }
 
   #refuseExpired(expired: readonly QueuedRequest[]): void {
-    for (const { request } of expired) {
-      const message = `The request could not start within its budget of ${request.budgetMs} ms`;
+    const now = this.#options.clock.now();
+    for (const { request, replica, size, deadlineAt } of expired) {
+      const leftMs = deadlineAt - now;
+      const leastMs = leastServiceMs(this.#rule, replica, size);
+      const message =
+        leftMs > 0 && leastMs !== undefined
+          ? `The request takes ${leastMs.toFixed(1)} ms or longer, and ${leftMs.toFixed(1)} ms are left of its budget of ${request.budgetMs} ms`
+          : `The request could not start within its budget of ${request.budgetMs} ms`;
       this.#options.onRefused(request, new MeshError('MESH_DEADLINE_EXCEEDED', message));
     }
   }

@@ -1,8 +1,13 @@
-import { type Clock, isDrift, LiveSketch, ProfileBook, Sketch } from '@nearfar/core';
+import { type Clock, isDrift, LiveSketch, ProfileBook, quantileMs, Sketch } from '@nearfar/core';
 import type { ProfileReport, VariantSpec } from '@nearfar/protocol';
 
 /** Batch sizes above this are run but not profiled, as the wire allows no larger ones. */
 const MAX_PROFILED_BATCH = 1_024;
+
+/** Share of the runs of a batch that `tailMs` holds for. */
+const TAIL_QUANTILE = 0.95;
+/** Share of the runs of a batch that are faster than `leastMs`. */
+const LEAST_QUANTILE = 0.1;
 
 /** What a replica needs besides the time of its runs; the fields are those of a profile report. */
 export type Footprint = Required<
@@ -96,6 +101,19 @@ export class Measurements {
     return this.#book.service({ ...key, deviceClass: this.#deviceClass }, batch)?.compute.meanMs;
   }
 
+  /** Milliseconds that 95 % of batches of this size are predicted to stay below; undefined as `serviceMs`. */
+  tailMs(key: ReplicaKey, batch: number): number | undefined {
+    return this.#quantileMs(key, batch, TAIL_QUANTILE);
+  }
+
+  /**
+   * Milliseconds that only one batch of this size in ten is predicted to stay below, far less while few were measured;
+   * undefined as `serviceMs`.
+   */
+  leastMs(key: ReplicaKey, batch: number): number | undefined {
+    return this.#quantileMs(key, batch, LEAST_QUANTILE);
+  }
+
   /** Reports of everything that was measured since the last time. */
   takeReports(): ProfileReport[] {
     const dirty = [...this.#measured.values()].filter((measured) => measured.isDirty);
@@ -111,6 +129,11 @@ export class Measurements {
   allReports(): ProfileReport[] {
     for (const measured of this.#measured.values()) measured.isDirty = true;
     return this.takeReports();
+  }
+
+  #quantileMs(key: ReplicaKey, batch: number, quantile: number): number | undefined {
+    const service = this.#book.service({ ...key, deviceClass: this.#deviceClass }, batch);
+    return service === undefined ? undefined : quantileMs(service.compute, quantile);
   }
 
   #at({ task, variant, revision }: ReplicaKey, batch: number): Measured {

@@ -28,6 +28,12 @@ export interface MeshWorkerOptions {
   readonly queueCapacity?: number;
   /** Largest batch, in inputs; default 16. */
   readonly maxBatch?: number;
+  /**
+   * Longest time in milliseconds that a request waits for others to fill its batch while a slot is idle; default 0. Worth it
+   * only on a device that gains from batches and is paid by its busy time: where it is short of capacity, its queue fills
+   * batches by itself.
+   */
+  readonly maxBatchWaitMs?: number;
   /** What the worker costs, if it knows better than the price book. */
   readonly usdPerHour?: number;
   readonly artifacts: ArtifactSource;
@@ -80,7 +86,7 @@ export class MeshWorker implements Worker {
   #closing: Promise<void> | undefined;
 
   constructor(options: MeshWorkerOptions, { device, findings, engines }: WorkerParts) {
-    const { artifacts, clock, log, maxBatch = DEFAULT_MAX_BATCH } = options;
+    const { artifacts, clock, log, maxBatch = DEFAULT_MAX_BATCH, maxBatchWaitMs = 0 } = options;
     this.device = device;
     this.findings = findings;
     this.#options = options;
@@ -93,6 +99,7 @@ export class MeshWorker implements Worker {
       measurements,
       queueCapacity: this.#queueCapacity,
       maxBatch,
+      maxBatchWaitMs,
       clock,
       ready: (request) => this.#replicas.ready(request),
       onResult: (request, tensors, times) => this.#session?.answer(request, tensors, times),

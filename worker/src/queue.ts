@@ -12,6 +12,8 @@ export interface QueuedRequest extends Waiting {
 export interface Taken {
   readonly batch: readonly QueuedRequest[];
   readonly expired: readonly QueuedRequest[];
+  /** Until when everything else waits for others to fill its batch, where that is the plan. */
+  readonly waitUntil?: number;
 }
 
 /** The bounded queue of a worker. Which requests share a batch is core's `formBatch`. */
@@ -61,10 +63,11 @@ export class RequestQueue {
   /** Takes the next batch and those that are too late. */
   take(now: number, rule: BatchRule): Taken {
     const waiting = this.#waiting;
-    const { run, drop } = formBatch(waiting, now, rule);
+    const { run, drop, waitUntil } = formBatch(waiting, now, rule);
     const leaving = new Set([...run, ...drop]);
     this.#waiting = waiting.filter((_, index) => !leaving.has(index));
-    return { batch: pick(waiting, run), expired: pick(waiting, drop) };
+    const taken = { batch: pick(waiting, run), expired: pick(waiting, drop) };
+    return waitUntil === undefined ? taken : { ...taken, waitUntil };
   }
 
   /** Empties the queue. */

@@ -60,7 +60,7 @@ export class Session {
     const { requestId } = request;
     try {
       const load = this.#load();
-      this.#options.link.send({ type: 'execute-result', requestId, ...times, batchWaitMs: 0, load }, tensors);
+      this.#options.link.send({ type: 'execute-result', requestId, ...times, load }, tensors);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       const message = `The outputs of "${request.variant}" cannot be sent (${reason}); ask for fewer rows`;

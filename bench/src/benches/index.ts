@@ -1,5 +1,9 @@
 import type { Bench } from '../bench.ts';
+import { bounds } from './bounds.ts';
 import { calibration } from './calibration.ts';
+import { forecast } from './forecast.ts';
+import { plan } from './plan.ts';
+import { simulator } from './simulator.ts';
 
 /** Every benchmark, by name. */
-export const BENCHES: readonly Bench[] = [calibration];
+export const BENCHES: readonly Bench[] = [bounds, calibration, forecast, plan, simulator];

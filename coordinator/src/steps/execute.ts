@@ -51,7 +51,8 @@ export async function execute(
     let placement: Placement | undefined;
     try {
       placement = place(context, admitted, decision);
-      const executed = await attempt(context, admitted, placement, elapsedMs);
+      const isGivenUp = attempts.some(({ code }) => code === 'MESH_DEADLINE_EXCEEDED');
+      const executed = await attempt(context, admitted, placement, elapsedMs, isGivenUp);
       attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
       record(context, admitted, decision, trail);
       return { placement, decision, executed, rows: admitted.rows };
@@ -71,13 +72,16 @@ async function attempt(
   admitted: Admitted,
   placement: Placement,
   elapsedMs: number,
+  isGivenUp: boolean,
 ): Promise<Executed> {
   const { requestId, spec, tensors, signal } = admitted;
   const timeoutMs = spec.timeoutMs - elapsedMs;
   if (timeoutMs <= 0)
     throw new MeshError('MESH_DEADLINE_EXCEEDED', `The time limit of ${spec.timeoutMs} ms has passed`);
   // While the deadline can be met, the worker orders and batches by it; after that an answer is useful until the limit.
-  const budgetMs = placement.kind === 'meets-slo' ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
+  // A worker that dropped the request before its deadline knew better than the prediction: it is late, and useful all the same.
+  const isOnTime = placement.kind === 'meets-slo' && !isGivenUp;
+  const budgetMs = isOnTime ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
   const { worker, variant, judged } = placement;
   const execution = {
     requestId,

@@ -116,7 +116,7 @@ export const PACKAGES: readonly PackageRules[] = [
     node: false,
     bannedNames: NODE_GLOBALS,
   },
-  { folder: 'bench', internal: [PROTOCOL, CORE], external: 'declared', node: true },
+  { folder: 'bench', internal: [PROTOCOL, CORE, COORDINATOR], external: 'declared', node: true },
   { folder: 'cli', internal: ALL, external: 'declared', node: true },
   { folder: 'web', internal: ALL, external: 'declared', node: true },
 ];

@@ -27,6 +27,8 @@ export class FakeEngine implements Engine {
   readonly loaded = new Map<string, ModelSource>();
   /** Milliseconds that a run takes which the test does not hold. */
   computeMs = 10;
+  /** Milliseconds that it takes longer for each input after the first. */
+  rowMs = 0;
   isHolding = false;
   isClosed = false;
 
@@ -42,7 +44,8 @@ export class FakeEngine implements Engine {
     });
     if (!this.isHolding) {
       this.runs.push(tensors);
-      return Promise.resolve(result(this.computeMs));
+      const rows = tensors[0]?.shape[0] ?? 1;
+      return Promise.resolve(result(this.computeMs + (rows - 1) * this.rowMs));
     }
     return new Promise((resolve, reject) => {
       const finish = (computeMs = 10) => resolve(result(computeMs));

@@ -40,6 +40,7 @@ export function rows(...values: number[]): Tensor[] {
 
 export interface ConnectedOptions {
   readonly queueCapacity?: number;
+  readonly maxBatchWaitMs?: number;
   readonly artifacts?: ArtifactSource;
   readonly link?: RecordingLink;
 }
@@ -47,7 +48,7 @@ export interface ConnectedOptions {
 /** A welcome worker with one slot and batches of at most 4, that was not asked to load anything yet. */
 export function connectedWorker(options: ConnectedOptions = {}) {
   const { queueCapacity = 8, artifacts = { fetch: () => Promise.resolve(MODEL) } } = options;
-  const { link = new RecordingLink() } = options;
+  const { link = new RecordingLink(), maxBatchWaitMs } = options;
   const clock = new ManualClock();
   const engine = new FakeEngine();
   const worker = new MeshWorker(
@@ -56,6 +57,7 @@ export function connectedWorker(options: ConnectedOptions = {}) {
       tier: 'edge',
       queueCapacity,
       maxBatch: 4,
+      ...(maxBatchWaitMs !== undefined && { maxBatchWaitMs }),
       artifacts,
       clock,
       log: () => undefined,

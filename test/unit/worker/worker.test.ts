@@ -14,11 +14,14 @@ import { type ConnectedOptions, connectedWorker, rows, variantSpec } from './bui
 
 interface ReadyOptions extends ConnectedOptions {
   readonly spec?: VariantSpec;
+  /** Milliseconds that each input after the first takes; default 0. */
+  readonly rowMs?: number;
 }
 
 /** A connected worker with one slot and a variant that takes 10 ms; its runs wait for the test from then on. */
-async function readyWorker({ spec = variantSpec(), ...options }: ReadyOptions = {}) {
+async function readyWorker({ spec = variantSpec(), rowMs = 0, ...options }: ReadyOptions = {}) {
   const { clock, engine, worker, link } = connectedWorker(options);
+  engine.rowMs = rowMs;
   link.deliver({ type: 'variant-load', spec });
   await link.until(() => link.of('load-report').find((report) => report.replicas[0]?.state === 'ready'));
   engine.isHolding = true;
@@ -160,10 +163,50 @@ describe('a worker', () => {
   });
 
   test('leaves out of a batch what would make its head late', async () => {
-    const { engine, link, worker, run } = await readyWorker();
+    const { engine, link, worker, run } = await readyWorker({ rowMs: 4 });
     link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
-    link.execute({ requestId: 'urgent', variant: 'copy', budgetMs: 5 }, rows(1, 2));
+    link.execute({ requestId: 'urgent', variant: 'copy', budgetMs: 12 }, rows(1, 2));
     link.execute({ requestId: 'patient', variant: 'copy' }, rows(1, 2));
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([1, 2]);
+    await worker.close();
+  });
+
+  test('gives up what a free slot could not answer in time any more, and runs what it could', async () => {
+    const { clock, engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'late', variant: 'copy', budgetMs: 20 }, rows(1, 2));
+    link.execute({ requestId: 'in time', variant: 'copy', budgetMs: 25 }, rows(3, 4));
+    await clock.advance(14);
+    expect(refusal(link, 'late')).toBeUndefined();
+    await run(0);
+    const [refused] = link.of('execute-refused');
+    expect(refused).toMatchObject({ requestId: 'late', error: { code: 'MESH_DEADLINE_EXCEEDED' } });
+    expect(refused?.error.error).toMatch(
+      /^The request takes \d+\.\d ms or longer, and 6\.0 ms are left of its budget of 20 ms$/,
+    );
+    await run(1);
+    expect(engine.held).toHaveLength(2);
+    expect(refusal(link, 'in time')).toBe('execute-result');
+    await worker.close();
+  });
+
+  test('still tries, alone, what is a little late by the mean of its measurements', async () => {
+    const { clock, engine, link, worker, run } = await readyWorker();
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'tight', variant: 'copy', budgetMs: 23.9 }, rows(1, 2));
+    link.execute({ requestId: 'patient', variant: 'copy' }, rows(3, 4));
+    await clock.advance(14);
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([1, 2]);
+    await run(1);
+    expect(refusal(link, 'tight')).toBe('execute-result');
+    await worker.close();
+  });
+
+  test('does not batch where that saves nothing', async () => {
+    const { engine, link, worker, run } = await readyWorker({ rowMs: 10 });
+    for (const requestId of ['a', 'b', 'c']) link.execute({ requestId, variant: 'copy' }, rows(1, 2));
     await run(0);
     expect(engine.held[1]?.tensors[0]?.shape).toEqual([1, 2]);
     await worker.close();
@@ -199,6 +242,9 @@ describe('a worker', () => {
     expect(refusal(link, 'late')).toBeUndefined();
     await clock.advance(1);
     expect(refusal(link, 'late')).toBe('MESH_DEADLINE_EXCEEDED');
+    expect(link.of('execute-refused')[0]?.error.error).toBe(
+      'The request could not start within its budget of 20 ms',
+    );
     await worker.close();
   });
 
@@ -279,6 +325,53 @@ describe('a worker', () => {
     expect(engine.held).toHaveLength(1);
     expect(next.of('execute-result')).toEqual([]);
     await worker.close();
+  });
+
+  test('waits for a batch to fill where it may, says for how long, and starts the moment that it is full', async () => {
+    const { clock, engine, link, worker, run } = await readyWorker({ maxBatchWaitMs: 30 });
+    link.execute({ requestId: 'first', variant: 'copy' }, rows(1, 2));
+    await clock.advance(20);
+    expect(engine.held).toEqual([]);
+    link.execute({ requestId: 'second', variant: 'copy' }, rows(1, 2, 3, 4));
+    link.execute({ requestId: 'third', variant: 'copy' }, rows(5, 6));
+    expect(engine.held.map(({ tensors }) => tensors[0]?.shape)).toEqual([[4, 2]]);
+    await clock.advance(10);
+    await run(0);
+    expect(link.of('execute-result')).toMatchObject([
+      { requestId: 'first', batchWaitMs: 20, queueMs: 20 },
+      { requestId: 'second', batchWaitMs: 0, queueMs: 0 },
+      { requestId: 'third', batchWaitMs: 0, queueMs: 0 },
+    ]);
+    await worker.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  test('ends the wait when its time is up, and reports it as backlog until then', async () => {
+    const { clock, engine, link, worker } = await readyWorker({ maxBatchWaitMs: 30 });
+    link.execute({ requestId: 'alone', variant: 'copy' }, rows(1, 2));
+    await clock.advance(10);
+    link.execute({ requestId: 'unknown', variant: 'other' }, rows(1, 2));
+    expect(link.of('execute-refused')[0]?.load).toMatchObject({ backlogMs: 20, waiting: 1, running: 0 });
+    await clock.advance(19);
+    expect(engine.held).toEqual([]);
+    await clock.advance(1);
+    expect(engine.held).toHaveLength(1);
+    await worker.close();
+  });
+
+  test('waits for nobody once what waited is cancelled or its link is lost', async () => {
+    const { clock, engine, link, worker } = await readyWorker({ maxBatchWaitMs: 30 });
+    const idle = clock.pending;
+    link.execute({ requestId: 'cancelled', variant: 'copy' }, rows(1, 2));
+    link.deliver({ type: 'execute-cancel', requestId: 'cancelled' });
+    // Its own deadline is still being waited for.
+    expect(clock.pending).toBe(idle + 1);
+    link.execute({ requestId: 'lost', variant: 'copy' }, rows(1, 2));
+    link.close(1_006);
+    await clock.advance(60);
+    expect(engine.held).toEqual([]);
+    await worker.close();
+    expect(clock.pending).toBe(0);
   });
 
   test('leaves no timer behind when it is closed', async () => {

@@ -1,4 +1,4 @@
-import { batchSharePicoUsd, formBatch, LoadView, type Waiting } from '@nearfar/core';
+import { batchSharePicoUsd, LoadView } from '@nearfar/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -36,39 +36,6 @@ describe('load view', () => {
     expect(Math.sqrt(stale.varianceMs2) / stale.meanMs).toBeGreaterThan(
       Math.sqrt(fresh.varianceMs2) / fresh.meanMs,
     );
-  });
-});
-
-function waiting(over: Partial<Waiting> = {}): Waiting {
-  return { replica: 'digits/tiny', size: 1, deadlineAt: 1_000, priority: 0, ...over };
-}
-
-describe('batch rule', () => {
-  const rule = { maxBatch: 4, serviceMs: (_: string, size: number) => size * 10 };
-
-  test('earliest deadline first, named priorities before the default', () => {
-    const queue = [
-      waiting({ deadlineAt: 900 }),
-      waiting({ deadlineAt: 500 }),
-      waiting({ deadlineAt: 950, priority: 1 }),
-    ];
-    expect(formBatch(queue, 0, { ...rule, maxBatch: 1 }).run).toEqual([2]);
-    expect(formBatch(queue.slice(0, 2), 0, { ...rule, maxBatch: 1 }).run).toEqual([1]);
-  });
-
-  test('only requests of the same replica share a batch', () => {
-    const queue = [waiting(), waiting({ replica: 'digits/large' }), waiting()];
-    expect(formBatch(queue, 0, rule).run).toEqual([0, 2]);
-  });
-
-  test('a batch stays within the head of the queue its slack', () => {
-    const queue = Array.from({ length: 4 }, () => waiting({ deadlineAt: 25 }));
-    expect(formBatch(queue, 0, rule).run).toEqual([0, 1]);
-  });
-
-  test('what is too late is dropped, not run', () => {
-    expect(formBatch([waiting({ deadlineAt: 5 }), waiting()], 10, rule)).toEqual({ run: [1], drop: [0] });
-    expect(formBatch([], 10, rule)).toEqual({ run: [], drop: [] });
   });
 });
 

@@ -1,0 +1,72 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Forecaster } from '@nearfar/core';
+import type { Bench } from '../bench.ts';
+
+const TRACE = '../../../../shared/data/traces/twitter_2021-08_day1_rps.csv';
+const HORIZONS_SECONDS = [10, 30];
+/** Seconds at the start that do not count: nobody knows anything yet. */
+const WARM_UP_SECONDS = 60;
+
+/** How much better the forecaster is than the last value on a day of Twitter's requests. */
+export const forecast: Bench = {
+  name: 'forecast',
+  description: 'Error of the demand forecast against that of the last value, on the Twitter day',
+  async run({ say }) {
+    const path = fileURLToPath(new URL(TRACE, import.meta.url));
+    if (!existsSync(path)) {
+      say(`The trace is not here: ${TRACE}`);
+      return {};
+    }
+    const counts = readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => Number(line.split(',')[1]));
+    const metrics: Record<string, number> = {};
+    for (const horizon of HORIZONS_SECONDS) {
+      for (const [name, ratio] of Object.entries(compareToLastValue(counts, horizon))) {
+        metrics[`${name}_${horizon}s`] = ratio;
+      }
+    }
+    return metrics;
+  },
+};
+
+/** Errors of the forecaster as a share of the last value's; `coverage_90` is the share of counts below the 0.9 quantile. */
+export function compareToLastValue(
+  counts: readonly number[],
+  horizon: number,
+): Readonly<Record<'mae' | 'pinball_50' | 'pinball_90' | 'coverage_90', number>> {
+  const forecaster = new Forecaster();
+  const own = { mae: 0, pinball_50: 0, pinball_90: 0 };
+  const last = { mae: 0, pinball_50: 0, pinball_90: 0 };
+  let below = 0;
+  let steps = 0;
+  for (let now = 0; now + horizon < counts.length; now += 1) {
+    const value = counts[now] ?? 0;
+    forecaster.observe(value);
+    if (now < WARM_UP_SECONDS) continue;
+    const actual = counts[now + horizon] ?? 0;
+    const middle = forecaster.quantile(horizon, 0.5);
+    const upper = forecaster.quantile(horizon, 0.9);
+    own.mae += Math.abs(actual - middle);
+    own.pinball_50 += pinball(actual, middle, 0.5);
+    own.pinball_90 += pinball(actual, upper, 0.9);
+    last.mae += Math.abs(actual - value);
+    last.pinball_50 += pinball(actual, value, 0.5);
+    last.pinball_90 += pinball(actual, value, 0.9);
+    if (actual <= upper) below += 1;
+    steps += 1;
+  }
+  return {
+    mae: own.mae / last.mae,
+    pinball_50: own.pinball_50 / last.pinball_50,
+    pinball_90: own.pinball_90 / last.pinball_90,
+    coverage_90: below / steps,
+  };
+}
+
+function pinball(actual: number, quantile: number, level: number): number {
+  return actual >= quantile ? level * (actual - quantile) : (1 - level) * (quantile - actual);
+}

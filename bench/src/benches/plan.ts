@@ -1,0 +1,65 @@
+import { createHighsSolver } from '@nearfar/coordinator/highs';
+import { greedyPlan, type Plan, type PlanInput, planGap, type Solver, solvePlan } from '@nearfar/core';
+import type { Bench } from '../bench.ts';
+import { planInstance } from '../plan-instance.ts';
+
+const SIZE = { variants: 200, classes: 30 };
+const INSTANCES = 5;
+/** Part of the bound that a plan may cost more to be good enough. */
+const GAP = 0.05;
+const LIMIT_MS = 10_000;
+
+/** How long the slow loop needs for a plan within 5 % of the linear program's bound, over five instances. */
+export const plan: Bench = {
+  name: 'plan',
+  description: 'Time to a plan of 200 variants on 30 worker classes within 5 % of the bound, and its gap',
+  async run({ seed, say }) {
+    const solver = createHighsSolver();
+    try {
+      const instances = Array.from({ length: INSTANCES }, (_, index) => planInstance(seed + index, SIZE));
+      const [first] = instances;
+      // The solver's thread is started and the code compiled once in a mesh's life; in it, plans come every few seconds.
+      if (first !== undefined) await timed(first, solver);
+      const times: number[] = [];
+      const gaps: number[] = [];
+      const greedyTimes: number[] = [];
+      const greedyGaps: number[] = [];
+      for (const [index, input] of instances.entries()) {
+        const { found, ms } = await timed(input, solver);
+        const startedAt = performance.now();
+        const greedy = greedyPlan(input, { epoch: 1 });
+        greedyTimes.push(performance.now() - startedAt);
+        const bound = found.boundPicoUsdPerSecond;
+        greedyGaps.push(planGap({ ...greedy, boundPicoUsdPerSecond: bound }));
+        times.push(ms);
+        gaps.push(planGap(found));
+        say(`seed ${seed + index}: ${ms.toFixed(0)} ms, ${percent(gaps.at(-1))} above the bound`);
+      }
+      return {
+        plan_ms_200x30: Math.max(...times),
+        plan_gap_200x30: Math.max(...gaps),
+        plan_ms_200x30_median: median(times),
+        plan_gap_200x30_median: median(gaps),
+        greedy_ms_200x30: Math.max(...greedyTimes),
+        greedy_gap_200x30: Math.max(...greedyGaps),
+      };
+    } finally {
+      await solver.close();
+    }
+  },
+};
+
+async function timed(input: PlanInput, solver: Solver): Promise<{ found: Plan; ms: number }> {
+  const startedAt = performance.now();
+  const limits = { timeLimitMs: LIMIT_MS, targetGap: GAP };
+  const found = await solvePlan(input, { epoch: 1 }, solver, performance, limits);
+  return { found, ms: performance.now() - startedAt };
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
+function percent(share = Number.NaN): string {
+  return `${(share * 100).toFixed(1)} %`;
+}

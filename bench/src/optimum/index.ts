@@ -1,0 +1,36 @@
+import { bound } from './bound.ts';
+import { clairvoyant, type Reached } from './clairvoyant.ts';
+import type { Instance } from './known-run.ts';
+
+export { instanceOf } from './known-run.ts';
+
+/** What an optimum reaches and costs; `costUsd` counts the workers that are there in any case instead of their busy time. */
+export interface Optimum {
+  readonly attainment: number;
+  readonly costUsd: number;
+  readonly marginalCostUsd: number;
+}
+
+/** The least cost that any schedule with at least so many on time can have, and the highest attainment of any. */
+export function boundOf(instance: Instance, atLeastOnTime?: number): Optimum {
+  const { mostOnTime, marginalUsd } = bound(instance, atLeastOnTime);
+  // The workers that are there in any case; that what else is paid for costs something is left out.
+  return {
+    attainment: share(mostOnTime, instance),
+    costUsd: instance.provisionedUsd,
+    marginalCostUsd: marginalUsd,
+  };
+}
+
+/** The best schedule found with at least so many on time (absent: with the most); `known` are those that policies reached. */
+export function clairvoyantOf(
+  instance: Instance,
+  options: { readonly atLeastOnTime?: number; readonly known?: readonly Reached[] } = {},
+): Omit<Optimum, 'costUsd'> {
+  const { onTime, marginalUsd } = clairvoyant(instance, options);
+  return { attainment: share(onTime, instance), marginalCostUsd: marginalUsd };
+}
+
+function share(onTime: number, { requests }: Instance): number {
+  return requests.length === 0 ? 1 : onTime / requests.length;
+}

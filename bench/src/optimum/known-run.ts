@@ -1,0 +1,124 @@
+import { picoUsdPerMs } from '@nearfar/core';
+import { type Profile, ProfileTable } from '../profile-table.ts';
+import type { Scenario } from '../scenario/scenario.ts';
+import { callerFacts, createWorkload, type Workload } from '../scenario/workload.ts';
+
+/** What a caller's own device needs for a request; the device runs one at a time, in the order of arrival. */
+export interface PrivateWay {
+  readonly timeMs: number;
+  readonly energyUsd: number;
+  /** Of a first use by this caller; 0 where the weights are there. */
+  readonly downloadUsd: number;
+  /** From the decision to fetch until the device can run; 0 where it can at once. */
+  readonly readyMs: number;
+}
+
+/** A request of which all is known, its noise included. */
+export interface InstanceRequest {
+  readonly task: string;
+  readonly caller: number;
+  readonly arrivalMs: number;
+  /** Absolute: when the caller needs the answer. */
+  readonly deadlineMs: number;
+  /** When it can be at a worker at the earliest. */
+  readonly releaseMs: number;
+  /** When a worker has to be done. */
+  readonly dueMs: number;
+  readonly minAccuracy: number;
+  /** Its share of a batch's noise, a standard normal score. */
+  readonly score: number;
+  /** Request price and egress of an answer from a worker. */
+  readonly remoteUsd: number;
+  readonly privateWays: readonly PrivateWay[];
+}
+
+/** Workers that are all alike. */
+export interface InstanceClass {
+  readonly count: number;
+  readonly usdPerMs: number;
+  /** What each may run; a bound reads this as "all at once", a schedule keeps to `memoryBytes`. */
+  readonly profiles: readonly Profile[];
+  readonly memoryBytes: number;
+}
+
+/** What is to be scheduled. Loads before the start are free, as in the simulator. */
+export interface Instance {
+  /** In the order of arrival. */
+  readonly requests: readonly InstanceRequest[];
+  readonly classes: readonly InstanceClass[];
+  /** What the workers cost that are there in any case; 0 where only busy time counts. */
+  readonly provisionedUsd: number;
+}
+
+const PICO_USD_PER_USD = 1e12;
+const BYTES_PER_GB = 1e9;
+const MS_PER_HOUR = 3_600_000;
+
+/** The instance of a scenario: the very arrivals, callers and noise that the simulator draws. Elastic classes count at `max`. */
+export function instanceOf(scenario: Scenario, workload: Workload = createWorkload(scenario)): Instance {
+  const { network, browsers, egressUsdPerGb, requestUsdPerMillion } = scenario;
+  const profiles = new ProfileTable(scenario.profiles);
+  const requests = Array.from({ length: workload.requests }, (_, index): InstanceRequest => {
+    const task = at(scenario.tasks, workload.taskIndex[index]);
+    const caller = workload.caller[index] ?? 0;
+    const { rttMs, deviceClass, isCached } = callerFacts(scenario, caller);
+    const arrivalMs = workload.arrivalMs[index] ?? 0;
+    const deadlineMs = workload.deadlineMs[index] ?? 0;
+    const score = workload.score[index] ?? 0;
+    const own = deviceClass === undefined ? [] : profiles.ofClass(task.task, deviceClass);
+    return {
+      task: task.task,
+      caller,
+      arrivalMs,
+      deadlineMs,
+      releaseMs: arrivalMs + rttMs / 2 + task.payloadBytes / network.bytesPerMs,
+      dueMs: deadlineMs - rttMs / 2 - task.answerBytes / network.bytesPerMs,
+      minAccuracy: task.minAccuracy,
+      score,
+      remoteUsd: requestUsdPerMillion / 1e6 + (task.answerBytes * egressUsdPerGb) / BYTES_PER_GB,
+      privateWays: own
+        .filter(({ accuracy }) => accuracy >= task.minAccuracy)
+        .map((profile) => {
+          const timeMs = profile.timeMs(1, score);
+          return {
+            timeMs,
+            energyUsd: (timeMs * browsers.energyUsdPerHour) / MS_PER_HOUR,
+            downloadUsd: isCached ? 0 : (profile.weightBytes * egressUsdPerGb) / BYTES_PER_GB,
+            readyMs: profile.loadMs + (isCached ? 0 : rttMs + profile.weightBytes / network.bytesPerMs),
+          };
+        }),
+    };
+  });
+  const tasks = scenario.tasks.map(({ task }) => task);
+  return {
+    requests,
+    classes: scenario.fleet.map(({ deviceClass, max, usdPerHour, memoryBytes }) => ({
+      count: max,
+      usdPerMs: picoUsdPerMs(usdPerHour) / PICO_USD_PER_USD,
+      profiles: tasks.flatMap((task) => profiles.ofClass(task, deviceClass)),
+      memoryBytes,
+    })),
+    provisionedUsd: scenario.fleet.reduce(
+      (sum, { min, usdPerHour }) => sum + (min * usdPerHour * scenario.durationMs) / MS_PER_HOUR,
+      0,
+    ),
+  };
+}
+
+/** Milliseconds that a batch of these takes, exactly. */
+export function batchMs(profile: Profile, members: readonly InstanceRequest[]): number {
+  let score = 0;
+  for (const member of members) score += member.score;
+  return profile.timeMs(members.length, score / Math.sqrt(members.length));
+}
+
+/** Whether a profile may serve a request at all. */
+export function mayServe(profile: Profile, request: InstanceRequest): boolean {
+  return profile.task === request.task && profile.accuracy >= request.minAccuracy;
+}
+
+function at<Entry>(entries: readonly Entry[], index: number | undefined): Entry {
+  const entry = entries[index ?? -1];
+  if (entry === undefined) throw new RangeError(`Expected an entry ${index}`);
+  return entry;
+}

@@ -1,0 +1,266 @@
+import type { ScenarioTask } from '../scenario/scenario.ts';
+import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
+import { doneByMs } from './fixed-variant.ts';
+import { type Allocation, allocate, expectedRate, type ProteusOption } from './proteus/allocate.ts';
+import { proactiveBatch } from './proteus/batching.ts';
+import { createHighs, type Highs } from './proteus/solver.ts';
+
+/** Milliseconds between two plans [C: configs, solve_interval 10]. */
+export const PLAN_PERIOD_MS = 10_000;
+/** Weight of a window over that of the one before it [C: configs, ewma_decay]. */
+export const DEMAND_DECAY = 1.6;
+/** Windows that the expected demand looks back on. */
+const DEMAND_WINDOWS = 10;
+/** Part of the SLO that a batch may take, so that one more may be waited for [ASPLOS'24]. */
+const BATCH_SHARE_OF_SLO = 0.5;
+/** Milliseconds of the trace that the first plan is made for. */
+const FIRST_DEMAND_MS = 60_000;
+
+interface Assignment {
+  readonly option: ProteusOption;
+  readonly maxBatch: number;
+  /** What the worker is to serve a second. */
+  perSecond: number;
+  /** For weighted turns: what the worker is owed. */
+  credit: number;
+}
+
+/**
+ * Proteus (Ahmad et al., "Proteus: A High-Throughput Inference-Serving System with Accuracy Scaling", ASPLOS'24): a fixed
+ * cluster in which every 10 seconds a mixed-integer program chooses one variant for each device and the share of each demand
+ * that it gets, for the highest accuracy that still serves the demand; batches are waited for. No browser tier, no machines
+ * added or removed; cost is not its concern. See docs/baselines.md.
+ */
+export class Proteus implements Policy {
+  readonly name = 'proteus';
+  readonly #solver: Highs;
+  #tasks: ReadonlyMap<string, ScenarioTask> = new Map();
+  #options: readonly ProteusOption[] = [];
+  readonly #assigned = new Map<SimulatedWorker, Assignment>();
+  /** What a worker held before, which it serves until the new variant is there. */
+  readonly #leaving = new Map<SimulatedWorker, Assignment>();
+  readonly #arrivals = new Map<string, number>();
+  /** By task, requests a second in the last windows, newest first. */
+  readonly #rates = new Map<string, number[]>();
+
+  constructor(solver: Highs) {
+    this.#solver = solver;
+  }
+
+  start(world: World): void {
+    this.#tasks = new Map(world.scenario.tasks.map((task) => [task.task, task]));
+    this.#options = proteusOptions(world);
+    for (const { task, arrivals } of world.scenario.tasks) {
+      const lengthMs = Math.min(FIRST_DEMAND_MS, world.scenario.durationMs);
+      const count = arrivals.filter(({ arrivalMs }) => arrivalMs < lengthMs).length;
+      this.#rates.set(task, [(count * 1_000) / Math.max(1, lengthMs)]);
+    }
+    this.#plan(world);
+    const again = () => {
+      this.#closeWindow();
+      this.#plan(world);
+      if (world.nowMs + PLAN_PERIOD_MS <= world.scenario.durationMs) {
+        world.at(world.nowMs + PLAN_PERIOD_MS, again);
+      }
+    };
+    world.at(PLAN_PERIOD_MS, again);
+  }
+
+  /** To the workers of the task in turn, each as often as its share of the plan says. */
+  arrive(request: SimulatedRequest, world: World): void {
+    const { task } = request;
+    this.#arrivals.set(task, (this.#arrivals.get(task) ?? 0) + 1);
+    let best: SimulatedWorker | undefined;
+    let chosen: Assignment | undefined;
+    let total = 0;
+    for (const worker of world.workers) {
+      const assignment = this.#serving(worker);
+      if (assignment?.option.task !== task || assignment.option.accuracy < request.minAccuracy) continue;
+      // A worker that the plan gives nothing still counts a little: better than refusing when nothing else is left.
+      const weight = Math.max(assignment.perSecond, 1e-6);
+      assignment.credit += weight;
+      total += weight;
+      if (chosen !== undefined && assignment.credit <= chosen.credit) continue;
+      best = worker;
+      chosen = assignment;
+    }
+    if (best === undefined || chosen === undefined) {
+      world.refuse(request);
+      return;
+    }
+    chosen.credit -= total;
+    world.dispatch(request, best, chosen.option.variant);
+  }
+
+  formBatch(worker: SimulatedWorker, world: World): { run: number[]; drop: number[] } {
+    const first = worker.queue[0];
+    if (first === undefined) return { run: [], drop: [] };
+    const task = this.#tasks.get(first.task);
+    const variant = worker.variantAt(0);
+    if (task === undefined) throw new RangeError(`Expected the task "${first.task}" to be in the scenario`);
+    const positions: number[] = [];
+    for (let position = 0; position < worker.queue.length; position += 1) {
+      const request = worker.queue[position];
+      if (request?.task === first.task && worker.variantAt(position) === variant) positions.push(position);
+    }
+    // Callers are unlike far away, so the order of arrival is not that of the deadlines, which the rule supposes.
+    const doneBy = new Map(
+      positions.map((position) => {
+        const request = worker.queue[position];
+        return [position, request === undefined ? 0 : doneByMs(world.scenario, task, request)];
+      }),
+    );
+    positions.sort((a, b) => (doneBy.get(a) ?? 0) - (doneBy.get(b) ?? 0) || a - b);
+    const deadlines = positions.map((position) => doneBy.get(position) ?? 0);
+    const serviceMs = (batch: number) =>
+      world.service(first.task, variant, worker.deviceClass, batch)?.p99Ms ?? Number.POSITIVE_INFINITY;
+    const maxBatch = largestBatch(world, task, variant, worker.deviceClass);
+    const step = proactiveBatch(deadlines, world.nowMs, Math.max(1, maxBatch), serviceMs);
+    const drop = positions.slice(0, step.drop);
+    if (step.kind === 'run') return { run: positions.slice(step.drop, step.drop + step.size), drop };
+    if (Number.isFinite(step.untilMs)) world.at(step.untilMs, () => world.wake(worker));
+    return { run: [], drop };
+  }
+
+  /** What a worker is to hold by the last plan, as `task/variant`; for tests and reports. */
+  assignmentOf(worker: SimulatedWorker): string | undefined {
+    const assignment = this.#assigned.get(worker);
+    return assignment && nameOf(assignment.option);
+  }
+
+  #serving(worker: SimulatedWorker): Assignment | undefined {
+    const assignment = this.#assigned.get(worker);
+    if (worker.isDraining || assignment === undefined) return undefined;
+    if (worker.ready.has(nameOf(assignment.option))) return assignment;
+    const before = this.#leaving.get(worker);
+    return before !== undefined && worker.ready.has(nameOf(before.option)) ? before : undefined;
+  }
+
+  #closeWindow(): void {
+    for (const [task, rates] of this.#rates) {
+      const rate = ((this.#arrivals.get(task) ?? 0) * 1_000) / PLAN_PERIOD_MS;
+      this.#rates.set(task, [rate, ...rates].slice(0, DEMAND_WINDOWS));
+    }
+    this.#arrivals.clear();
+  }
+
+  #plan(world: World): void {
+    const workers = world.workers.filter(({ isDraining }) => !isDraining);
+    const devices = new Map<string, number>();
+    for (const { deviceClass } of workers) devices.set(deviceClass, (devices.get(deviceClass) ?? 0) + 1);
+    const demand = new Map(
+      [...this.#rates].map(([task, rates]) => [task, expectedRate(rates, DEMAND_DECAY)]),
+    );
+    const plan = allocate(this.#solver, { options: this.#options, devices, demand });
+    // Without demand or a solution the last plan stays, as in the released code.
+    if (plan === undefined || plan.length === 0) return;
+    for (const deviceClass of devices.keys()) {
+      this.#apply(
+        workers.filter((worker) => worker.deviceClass === deviceClass),
+        plan.filter(({ option, devices: count }) => option.deviceClass === deviceClass && count > 0),
+        world,
+      );
+    }
+  }
+
+  /** Gives each option its workers, first those that hold it already; what is left over keeps what it has. */
+  #apply(workers: readonly SimulatedWorker[], plan: readonly Allocation[], world: World): void {
+    const free = new Set(workers);
+    const wanted: Allocation[] = [];
+    for (const { option, devices, perSecond } of plan) {
+      const share = perSecond / devices;
+      let left = devices;
+      for (const worker of free) {
+        const assignment = this.#assigned.get(worker);
+        if (left === 0 || assignment === undefined || nameOf(assignment.option) !== nameOf(option)) continue;
+        assignment.perSecond = share;
+        free.delete(worker);
+        left -= 1;
+      }
+      if (left > 0) wanted.push({ option, devices: left, perSecond: share });
+    }
+    for (const { option, devices, perSecond } of wanted) {
+      for (const worker of [...free].slice(0, devices)) {
+        free.delete(worker);
+        this.#assign(worker, option, perSecond, world);
+      }
+    }
+    for (const worker of free) {
+      const assignment = this.#assigned.get(worker);
+      if (assignment !== undefined) assignment.perSecond = 0;
+    }
+  }
+
+  /** Loads the new variant beside the old one where both fit, so that the worker serves meanwhile; else in its place. */
+  #assign(worker: SimulatedWorker, option: ProteusOption, perSecond: number, world: World): void {
+    const before = this.#assigned.get(worker);
+    const task = this.#tasks.get(option.task);
+    const maxBatch = task === undefined ? 1 : largestBatch(world, task, option.variant, option.deviceClass);
+    this.#assigned.set(worker, { option, maxBatch, perSecond, credit: 0 });
+    const earlier = this.#leaving.get(worker);
+    this.#leaving.delete(worker);
+    if (earlier !== undefined && nameOf(earlier.option) !== nameOf(option)) {
+      world.unload(worker, earlier.option.task, earlier.option.variant);
+    }
+    if (before !== undefined) {
+      if (fitsBeside(world, before.option, option))
+        this.#leaving.set(worker, { ...before, perSecond, credit: 0 });
+      else world.unload(worker, before.option.task, before.option.variant);
+    }
+    world.load(worker, option.task, option.variant);
+    const readyMs = worker.loading.get(nameOf(option));
+    if (before === undefined || readyMs === undefined) return;
+    world.at(readyMs, () => {
+      const now = this.#assigned.get(worker);
+      const leaving = this.#leaving.get(worker);
+      if (leaving?.option !== before.option || now?.option !== option) return;
+      this.#leaving.delete(worker);
+      world.unload(worker, before.option.task, before.option.variant);
+    });
+  }
+}
+
+/** Every variant that is accurate enough for its task and takes one input in less than half of the SLO. */
+function proteusOptions(world: World): ProteusOption[] {
+  return world.scenario.tasks.flatMap((task) =>
+    world.scenario.fleet.flatMap(({ deviceClass }) =>
+      world.profiles.ofClass(task.task, deviceClass).flatMap((profile) => {
+        if (profile.accuracy < task.minAccuracy) return [];
+        const batch = largestBatch(world, task, profile.variant, deviceClass);
+        if (batch === 0) return [];
+        const peakPerSecond = Math.floor((batch * 1_000) / profile.service(batch).meanMs);
+        const { variant, accuracy } = profile;
+        return [{ task: task.task, variant, deviceClass, accuracy, peakPerSecond }];
+      }),
+    ),
+  );
+}
+
+/** Largest batch whose 99 % quantile is below half of the SLO; 0 where even one input takes longer. */
+function largestBatch(world: World, task: ScenarioTask, variant: string, deviceClass: string): number {
+  const limitMs = task.sloMs * BATCH_SHARE_OF_SLO;
+  let batch = world.maxBatch(task.task, variant, deviceClass);
+  while (batch > 0) {
+    const service = world.service(task.task, variant, deviceClass, batch);
+    if (service !== undefined && service.p99Ms < limitMs) return batch;
+    batch -= 1;
+  }
+  return 0;
+}
+
+function fitsBeside({ scenario, profiles }: World, a: ProteusOption, b: ProteusOption): boolean {
+  const bytes = [a, b].reduce(
+    (sum, { task, variant, deviceClass }) =>
+      sum + (profiles.find(task, variant, deviceClass)?.memoryBytes ?? 0),
+    0,
+  );
+  const room = scenario.fleet.find(({ deviceClass }) => deviceClass === b.deviceClass)?.memoryBytes ?? 0;
+  return bytes <= room;
+}
+
+function nameOf({ task, variant }: ProteusOption): string {
+  return `${task}/${variant}`;
+}
+
+/** Proteus, as a factory; its solver is loaded first. */
+export const proteus: PolicyFactory = async () => new Proteus(await createHighs());
