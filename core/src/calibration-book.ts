@@ -1,7 +1,6 @@
 import type { CalibrationData, Moments } from '@nearfar/protocol';
 import { Calibration, type CalibrationCurve, type Promised } from './calibration.ts';
 import { type Shift, ShiftTracker } from './calibration-shift.ts';
-import { onTimeProbability, quantileMs } from './distribution.ts';
 
 /** What is calibrated together: one revision of a variant on one class of workers of a tier. */
 export interface CalibrationKey {
@@ -35,13 +34,13 @@ const WORKER_LEAK = 0.02;
 /**
  * Calibrations by what was chosen.
  *
- * A latency is corrected by the errors of its own variant on its own device class; before anything was observed of that,
- * by those of the tier and device class. On top comes a factor for each worker, over all that it runs: a throttled machine
- * shows after a handful of its requests, although each alone has too few for quantiles of its own.
+ * A latency is corrected by the errors of its own variant on its own device class, and of nothing else: what others took
+ * longer than predicted is mostly a few milliseconds that have nothing to do with their size, and as a factor they would make
+ * a second of a variant that nobody has tried. On top comes a factor for each worker, over all that it runs: a throttled
+ * machine shows after a handful of its requests, although each alone has too few for quantiles of its own.
  */
 export class CalibrationBook {
   readonly #keys = new Map<string, Calibration>();
-  readonly #classes = new Map<string, Calibration>();
   readonly #workers = new Map<string, ShiftTracker>();
   readonly #maxKeys: number;
   readonly #maxWorkers: number;
@@ -61,12 +60,11 @@ export class CalibrationBook {
    * that a decision can be explained by what it rested on.
    */
   curve(key: CalibrationKey, worker: string): PlacementCurve | undefined {
-    const own = this.#keys.get(nameOf(key));
-    const calibration = own ?? this.#classes.get(classOf(key));
+    const calibration = this.#keys.get(nameOf(key));
     if (calibration === undefined) return undefined;
     const known = this.#workers.get(worker);
     const shift = known && { shift: known.shift, weight: known.weight };
-    return new PlacementCurve(calibration.snapshot(), shift, own !== undefined);
+    return new PlacementCurve(calibration.snapshot(), shift);
   }
 
   /**
@@ -84,10 +82,8 @@ export class CalibrationBook {
     isCensored = false,
     promised?: Promised,
   ): void {
-    const wide = touch(this.#classes, classOf(key), this.#maxKeys, () => new Calibration());
-    const own = touch(this.#keys, nameOf(key), this.#maxKeys, () => Calibration.after(wide));
+    const own = touch(this.#keys, nameOf(key), this.#maxKeys, () => new Calibration());
     const shift = touch(this.#workers, worker, this.#maxWorkers, createShift);
-    wide.observe(predicted, actualMs, isCensored, shift);
     const spread = own.spreadOf(predicted);
     const residual = own.observe(predicted, actualMs, isCensored, shift, promised);
     if (residual !== undefined) shift.add(residual, spread);
@@ -99,8 +95,7 @@ export class CalibrationBook {
    * ever. It fades instead, until one request goes there and shows.
    */
   passedOver(key: CalibrationKey, worker: string): void {
-    const own = this.#keys.get(nameOf(key)) ?? this.#classes.get(classOf(key));
-    own?.fade(FADE);
+    this.#keys.get(nameOf(key))?.fade(FADE);
     this.#workers.get(worker)?.fade(FADE);
   }
 
@@ -120,23 +115,18 @@ export class CalibrationBook {
 export class PlacementCurve implements CalibrationCurve {
   readonly #calibration: Calibration;
   readonly #worker: Shift | undefined;
-  /** Whether it is the variant's own; with another's a prediction never gets more hopeful. */
-  readonly #isOwn: boolean;
 
-  constructor(calibration: Calibration, worker: Shift | undefined, isOwn: boolean) {
+  constructor(calibration: Calibration, worker: Shift | undefined) {
     this.#calibration = calibration;
     this.#worker = worker;
-    this.#isOwn = isOwn;
   }
 
   probability(time: Moments, deadlineMs: number): number {
-    const calibrated = this.#calibration.probability(time, deadlineMs, this.#worker);
-    return this.#isOwn ? calibrated : Math.min(calibrated, onTimeProbability(time, deadlineMs));
+    return this.#calibration.probability(time, deadlineMs, this.#worker);
   }
 
   quantileMs(time: Moments, quantile: number): number {
-    const calibrated = this.#calibration.quantileMs(time, quantile, this.#worker);
-    return this.#isOwn ? calibrated : Math.max(calibrated, quantileMs(time, quantile));
+    return this.#calibration.quantileMs(time, quantile, this.#worker);
   }
 
   meanMs(time: Moments): number {
@@ -167,10 +157,6 @@ function createShift(): ShiftTracker {
 
 function nameOf({ task, variant, revision, tier, deviceClass }: CalibrationKey): string {
   return `${task}/${variant}/${revision}@${tier}:${deviceClass}`;
-}
-
-function classOf({ tier, deviceClass }: CalibrationKey): string {
-  return `${tier}:${deviceClass}`;
 }
 
 function atLeastOne(name: string, value: number): number {

@@ -89,11 +89,6 @@ export class Calibration implements CalibrationCurve {
     return calibration;
   }
 
-  /** A calibration that begins where another one is, with few observations behind it. */
-  static after(other: Calibration): Calibration {
-    return Calibration.fromData({ ...other.toData(), samples: 0, weight: PRIOR });
-  }
-
   /** As it is now, whatever is observed from now on. Made once for all who ask between two observations. */
   snapshot(): Calibration {
     this.#snapshot ??= Calibration.fromData(this.toData());
