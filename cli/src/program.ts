@@ -177,7 +177,7 @@ export function createProgram(): Command {
     .argument('<scenario.json>')
     .option(
       '--policy <name>',
-      'mesh, always-browser, always-edge, always-pool, greedy-latency, greedy-cost, infaas, clipper, tfserving, proteus, informed or clairvoyant',
+      'mesh, always-browser, always-edge, always-pool, greedy-latency, greedy-cost, infaas, infaas-dropping, clipper, tfserving, proteus or informed',
       'mesh',
     )
     .option('--seed <number>', "seed of all that is drawn (default: the scenario's)", parseCount)

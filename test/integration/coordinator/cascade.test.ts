@@ -1,11 +1,10 @@
-import { float32Tensor, type Tensor, type VariantSpec } from '@nearfar/protocol';
+import { float32Tensor, type Tensor } from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
-import { sampleTask, sampleVariant } from '../../support/coordinator/sample-task.ts';
+import { cascadeTask, SAMPLE_CASCADE } from '../../support/coordinator/sample-task.ts';
 import { SAMPLE_INPUT, TestMesh } from '../../support/coordinator/test-mesh.ts';
 
-const CASCADE = 'tiny-fp32-onnx..large-fp32-onnx.t90';
-const PATH = `/v2/models/sample/versions/${CASCADE}/infer`;
+const PATH = `/v2/models/sample/versions/${SAMPLE_CASCADE}/infer`;
 const SURE = [0, 0, 9];
 const UNSURE = [0, 0, 0.1];
 const LARGE = [9, 0, 0];
@@ -16,27 +15,7 @@ let worker: FakeWorker;
 /** A mesh whose one worker takes 2 ms for the small stage and `largeMs` for the large one. */
 async function start(largeMs: number): Promise<void> {
   mesh = await TestMesh.start();
-  const interval = { low: 0.3, high: 0.5 };
-  const cascade: VariantSpec = sampleVariant({
-    variant: CASCADE,
-    model: 'large',
-    precision: 'mixed',
-    format: 'cascade',
-    artifacts: [],
-    accuracy: { value: 0.95, source: 'measured', sampleSize: 1_000 },
-    cascade: {
-      small: 'tiny-fp32-onnx',
-      large: 'large-fp32-onnx',
-      threshold: 0.9,
-      escalation: { value: 0.4, sampleSize: 1_000, interval },
-    },
-  });
-  const large = sampleVariant({
-    variant: 'large-fp32-onnx',
-    model: 'large',
-    accuracy: { value: 0.96, source: 'declared', sampleSize: 0 },
-  });
-  await mesh.coordinator.register(sampleTask({ variants: [sampleVariant(), large, cascade] }));
+  await mesh.coordinator.register(cascadeTask());
   worker = await mesh.dial('w');
   await expect.poll(() => worker.held.size).toBe(2);
   worker.profile(({ variant }) => (variant.startsWith('large') ? largeMs : 2));
@@ -78,9 +57,9 @@ describe('a pinned cascade', () => {
   test('is answered by its small stage where that is sure', async () => {
     worker.onExecute = answerBySure;
     const { status, parameters, outputs, model_version } = await mesh.infer({}, PATH, [input(1)]);
-    expect([status, model_version, outputs?.[0]?.data]).toEqual([200, CASCADE, SURE]);
+    expect([status, model_version, outputs?.[0]?.data]).toEqual([200, SAMPLE_CASCADE, SURE]);
     expect(parameters).toMatchObject({
-      variant: CASCADE,
+      variant: SAMPLE_CASCADE,
       cascade_stage: 'small',
       accuracy: 0.95,
       compute_ms: 2,
@@ -95,17 +74,17 @@ describe('a pinned cascade', () => {
     const small = await mesh.infer({}, PATH, [input(1)]);
     const both = await mesh.infer({ explain: true }, PATH, [input(0)]);
     expect(both.outputs?.[0]?.data).toEqual(LARGE);
-    expect(both.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'large', compute_ms: 4 });
+    expect(both.parameters).toMatchObject({ variant: SAMPLE_CASCADE, cascade_stage: 'large', compute_ms: 4 });
     expect(Number(both.parameters?.cost_usd)).toBeCloseTo(2 * Number(small.parameters?.cost_usd), 12);
     const [, decision] = await mesh.json(`/v1/decisions/${both.parameters?.decision_id}`);
     expect(decision).toMatchObject({
-      spec: { variant: CASCADE },
+      spec: { variant: SAMPLE_CASCADE },
       attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
       outcome: { status: 'ok', computeMs: 4 },
     });
     const { candidates } = decision as Explained;
-    expect(chosenOf(candidates)).toEqual([CASCADE, 'tiny-fp32-onnx', 'large-fp32-onnx']);
-    expect(candidates.find(({ variant }) => variant === CASCADE)).toMatchObject({
+    expect(chosenOf(candidates)).toEqual([SAMPLE_CASCADE, 'tiny-fp32-onnx', 'large-fp32-onnx']);
+    expect(candidates.find(({ variant }) => variant === SAMPLE_CASCADE)).toMatchObject({
       second: { variant: 'large-fp32-onnx', worker: 'w', parts: { compute: { meanMs: expect.any(Number) } } },
     });
   });
@@ -146,8 +125,8 @@ describe('a pinned cascade', () => {
 
   test('is found by its name as a model, and by nobody who asks for something else', async () => {
     worker.onExecute = answerBySure;
-    const named = await mesh.infer({ model: CASCADE }, undefined, [input(1)]);
-    expect(named.parameters).toMatchObject({ variant: CASCADE });
+    const named = await mesh.infer({ model: SAMPLE_CASCADE }, undefined, [input(1)]);
+    expect(named.parameters).toMatchObject({ variant: SAMPLE_CASCADE });
     const any = await mesh.infer({}, undefined, [input(1)]);
     expect(any.parameters).toMatchObject({ variant: 'tiny-fp32-onnx' });
     const accurate = await mesh.infer({ prefer: 'accuracy' }, undefined, [input(1)]);
@@ -185,15 +164,15 @@ describe('a pinned cascade', () => {
   });
 
   test('is ready when both stages are, has the tiers of its small one and is loaded by nobody', async () => {
-    const ready = async () => (await mesh.call(`/v2/models/sample/versions/${CASCADE}/ready`)).status;
+    const ready = async () => (await mesh.call(`/v2/models/sample/versions/${SAMPLE_CASCADE}/ready`)).status;
     expect(await ready()).toBe(200);
-    expect(await mesh.json(`/v2/models/sample/versions/${CASCADE}`)).toMatchObject([
+    expect(await mesh.json(`/v2/models/sample/versions/${SAMPLE_CASCADE}`)).toMatchObject([
       200,
       { platform: 'cascade' },
     ]);
     const [, models] = await mesh.json('/v1/models');
     expect(models).toMatchObject({
-      models: [{ variants: [{}, {}, { variant: CASCADE, tiers: ['browser', 'edge', 'pool'] }] }],
+      models: [{ variants: [{}, {}, { variant: SAMPLE_CASCADE, tiers: ['browser', 'edge', 'pool'] }] }],
     });
     worker.report(({ variant }) => (variant === 'large-fp32-onnx' ? 'failed' : 'ready'));
     await expect.poll(ready).toBe(503);
@@ -201,7 +180,7 @@ describe('a pinned cascade', () => {
     expect(index).toEqual([
       { name: 'sample', version: 'tiny-fp32-onnx', state: 'READY' },
       { name: 'sample', version: 'large-fp32-onnx', state: 'UNAVAILABLE' },
-      { name: 'sample', version: CASCADE, state: 'UNAVAILABLE' },
+      { name: 'sample', version: SAMPLE_CASCADE, state: 'UNAVAILABLE' },
     ]);
   });
 });
@@ -210,14 +189,22 @@ describe('a request that names no model', () => {
   test('is answered by a cascade where that is the cheapest that is accurate enough', async () => {
     worker.onExecute = answerBySure;
     const sure = await mesh.infer({ min_accuracy: 0.94, explain: true }, undefined, [input(1)]);
-    expect(sure.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'small', accuracy: 0.95 });
+    expect(sure.parameters).toMatchObject({
+      variant: SAMPLE_CASCADE,
+      cascade_stage: 'small',
+      accuracy: 0.95,
+    });
     const unsure = await mesh.infer({ min_accuracy: 0.94 }, undefined, [input(0)]);
     expect(unsure.outputs?.[0]?.data).toEqual(LARGE);
-    expect(unsure.parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'large', accuracy: 0.95 });
+    expect(unsure.parameters).toMatchObject({
+      variant: SAMPLE_CASCADE,
+      cascade_stage: 'large',
+      accuracy: 0.95,
+    });
     const [, decision] = await mesh.json(`/v1/decisions/${unsure.parameters?.decision_id}`);
     expect(decision).toMatchObject({
       spec: { minAccuracy: 0.94 },
-      choice: { kind: 'meets-slo', variant: CASCADE, worker: 'w' },
+      choice: { kind: 'meets-slo', variant: SAMPLE_CASCADE, worker: 'w' },
       attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
       outcome: { status: 'ok' },
     });
@@ -240,7 +227,9 @@ describe('a request that names no model', () => {
     worker.onExecute = answerBySure;
     const asked = { min_accuracy: 0.94 };
     for (let batch = 0; batch < 3; batch += 1) {
-      await mesh.infer({ ...asked, model: CASCADE }, undefined, [input(...Array<number>(200).fill(0))]);
+      await mesh.infer({ ...asked, model: SAMPLE_CASCADE }, undefined, [
+        input(...Array<number>(200).fill(0)),
+      ]);
     }
     const { parameters } = await mesh.infer(asked, undefined, [input(0)]);
     expect(parameters).toMatchObject({ variant: 'large-fp32-onnx' });
@@ -262,11 +251,11 @@ describe('a request that names no model', () => {
     test('gets the small answer', async () => {
       const { status, parameters, outputs } = await mesh.infer(LATE, undefined, [input(0)]);
       expect([status, outputs?.[0]?.data]).toEqual([200, UNSURE.map((score) => expect.closeTo(score, 5))]);
-      expect(parameters).toMatchObject({ variant: CASCADE, cascade_stage: 'small', accuracy: 0.9 });
+      expect(parameters).toMatchObject({ variant: SAMPLE_CASCADE, cascade_stage: 'small', accuracy: 0.9 });
     });
 
     test('gets an error when it asks for more than the small stage reaches, or for the cascade itself', async () => {
-      for (const asked of [{ ...LATE, min_accuracy: 0.94 }, { model: CASCADE }]) {
+      for (const asked of [{ ...LATE, min_accuracy: 0.94 }, { model: SAMPLE_CASCADE }]) {
         expect(await mesh.infer(asked, undefined, [input(0)])).toMatchObject({ status: 503 });
       }
     });

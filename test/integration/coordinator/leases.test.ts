@@ -1,37 +1,20 @@
 import type { Lease, Outcome, PlacementResponse } from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
-import { changedTask, sampleTask, sampleVariant } from '../../support/coordinator/sample-task.ts';
+import {
+  cascadeTask,
+  changedTask,
+  SAMPLE_CASCADE,
+  sampleVariant,
+} from '../../support/coordinator/sample-task.ts';
 import { SAMPLE_INPUT, TestMesh } from '../../support/coordinator/test-mesh.ts';
-
-const CASCADE = 'tiny-fp32-onnx..large-fp32-onnx.t90';
-
-const large = sampleVariant({
-  variant: 'large-fp32-onnx',
-  model: 'large',
-  accuracy: { value: 0.96, source: 'declared', sampleSize: 0 },
-});
-const cascade = sampleVariant({
-  variant: CASCADE,
-  model: 'large',
-  precision: 'mixed',
-  format: 'cascade',
-  artifacts: [],
-  accuracy: { value: 0.95, source: 'measured', sampleSize: 1_000 },
-  cascade: {
-    small: 'tiny-fp32-onnx',
-    large: 'large-fp32-onnx',
-    threshold: 0.9,
-    escalation: { value: 0.4, sampleSize: 1_000, interval: { low: 0.3, high: 0.5 } },
-  },
-});
 
 let mesh: TestMesh;
 let worker: FakeWorker;
 
 beforeEach(async () => {
   mesh = await TestMesh.start();
-  await mesh.coordinator.register(sampleTask({ variants: [sampleVariant(), large, cascade] }));
+  await mesh.coordinator.register(cascadeTask());
   worker = await mesh.dial('w');
   await expect.poll(() => worker.held.size).toBe(2);
   worker.profile(({ variant }) => (variant.startsWith('large') ? 200 : 2));
@@ -87,7 +70,7 @@ describe('leases', () => {
     const [one, other] = [await take(), await take()];
     expect(one).toMatchObject({
       revision: 1,
-      escalations: [{ variant: CASCADE, revision: 1, rate: 0.4 }],
+      escalations: [{ variant: SAMPLE_CASCADE, revision: 1, rate: 0.4 }],
     });
     expect(one.ttlMs).toBeLessThanOrEqual(30_000);
     expect(one.maxRequests).toBeGreaterThan(0);
@@ -137,7 +120,9 @@ describe('leases', () => {
   });
 
   test('tell of a new revision', async () => {
-    await mesh.coordinator.register(changedTask({ variants: [...changedTask().variants, large, cascade] }));
+    await mesh.coordinator.register(
+      changedTask({ variants: [...changedTask().variants, ...cascadeTask().variants.slice(1)] }),
+    );
     await expect.poll(() => worker.held.has('sample/tiny-fp32-onnx/2')).toBe(true);
     worker.profile(() => 2);
     worker.report();
@@ -162,9 +147,11 @@ describe('leases', () => {
       artifacts: [{ path: 'better.onnx', sha256: 'c'.repeat(64), sizeBytes: 1_000 }],
     });
     // As fast as the small stage, smaller and more accurate: nobody needs the large one by itself.
-    await mesh.coordinator.register(
-      sampleTask({ variants: [sampleVariant(), large, cascade, better], source: 'more' }),
-    );
+    await mesh.coordinator.register({
+      ...cascadeTask(),
+      variants: [...cascadeTask().variants, better],
+      source: 'more',
+    });
     await expect.poll(() => worker.held.size).toBe(3);
     worker.profile(({ variant }) => (variant.startsWith('large') ? 200 : 2));
     worker.report();
@@ -185,7 +172,7 @@ describe('a decision that a page begins and the mesh goes on with', () => {
   const small = (over: Partial<Outcome> = {}) =>
     ranInPage({
       decisionId: 'shared',
-      cascade: { variant: CASCADE, revision: 1, isEscalated: true },
+      cascade: { variant: SAMPLE_CASCADE, revision: 1, isEscalated: true },
       ...over,
     });
   const goOn = (decision_id: unknown) =>

@@ -68,3 +68,29 @@ export const SAMPLE_PRICES: Prices = {
   egress: { answersUsdPerGb: 0, artifactsUsdPerGb: 0.02, source: 'test' },
   browser: { energyUsdPerHour: 0.0036, expectedReuse: 200, source: 'test' },
 };
+
+/** `sampleTask` with a second, larger model and the cascade of both, by its name `SAMPLE_CASCADE`. */
+export function cascadeTask(): RegisteredTask {
+  const large = sampleVariant({
+    variant: 'large-fp32-onnx',
+    model: 'large',
+    accuracy: { value: 0.96, source: 'declared', sampleSize: 0 },
+  });
+  const cascade = sampleVariant({
+    variant: SAMPLE_CASCADE,
+    model: 'large',
+    precision: 'mixed',
+    format: 'cascade',
+    artifacts: [],
+    accuracy: { value: 0.95, source: 'measured', sampleSize: 1_000 },
+    cascade: {
+      small: 'tiny-fp32-onnx',
+      large: 'large-fp32-onnx',
+      threshold: 0.9,
+      escalation: { value: 0.4, sampleSize: 1_000, interval: { low: 0.3, high: 0.5 } },
+    },
+  });
+  return sampleTask({ variants: [sampleVariant(), large, cascade] });
+}
+
+export const SAMPLE_CASCADE = 'tiny-fp32-onnx..large-fp32-onnx.t90';
