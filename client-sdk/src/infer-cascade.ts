@@ -135,19 +135,19 @@ async function runStages(
   const { variant, cascade, rule } = named;
   const { signal, task, spec } = request;
   let confidence = 0;
+  let isSure = false;
   let small: Execution;
   try {
     small = await runHere(parts, decided, stages.small, (outputs) => {
       const scores = activatedScores(outputs, rule, task.labels);
       confidence = confidenceOf(scores);
-      const isEscalated = !isConfident(scores, cascade.threshold);
-      return { variant: variant.variant, revision: variant.revision, isEscalated };
+      isSure = isConfident(scores, cascade.threshold);
+      return { variant: variant.variant, revision: variant.revision, isEscalated: !isSure };
     });
   } catch (error) {
     if (signal.aborted) throw error;
     return await onFailure(error);
   }
-  const isSure = confidence >= cascade.threshold;
   const seen = { escalated: isSure ? 0 : 1, inputs: 1, isReported: true };
   parts.escalations.observe(variant, PAGE_CALLER, seen);
   const bySmall = () => answer(parts, request, ofCascade(small, variant, 'small'), [decided.decision]);

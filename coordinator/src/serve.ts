@@ -1,4 +1,4 @@
-import { toUsd, ZERO } from '@nearfar/core';
+import { explainCandidates, passedOver, toUsd, ZERO } from '@nearfar/core';
 import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from './context.ts';
 import type { DecisionRecord, OutcomeRecord } from './decisions.ts';
@@ -55,17 +55,19 @@ async function run(context: Context, admitted: Admitted): Promise<Answer> {
   const asked = { task, rows, network: ZERO };
   const trail: Trail = { spec, attempts: [], before: [] };
   const first = decideAmongAll(context, admitted, asked, context.options.clock.now() - admitted.arrivedAt);
+  context.calibrations.passedOver(task.task, passedOver(spec, first));
   const chosen = first.choice.kind === 'refused' ? undefined : first.choice.chosen;
   if (chosen?.option.second === undefined) {
     return answerOf(await execute(context, admitted, asked, { ...trail, first }));
   }
   try {
-    return await executeCascade(context, admitted, asked, first, chosen);
+    return await executeCascade(context, admitted, asked, first, chosen, trail.attempts);
   } catch (error) {
     // Its stages are gone or refuse; something else may do, for a request that did not ask for the cascade itself.
     if (!(error instanceof MeshError) || !error.retryable || signal.aborted) throw error;
     if (isPinned(spec, chosen.option)) throw error;
-    return answerOf(await execute(context, admitted, asked, trail));
+    const before = [() => explainCandidates(first)];
+    return answerOf(await execute(context, admitted, asked, { ...trail, before }));
   }
 }
 

@@ -67,7 +67,7 @@ const MOST_SHIFT = 20;
  * the right, whose fixed point is the estimator of Kaplan and Meier). To leave such requests out would keep the short
  * ones and lose the long ones.
  *
- * Each call costs the same whatever was observed, and allocates nothing.
+ * Each call costs the same whatever was observed.
  */
 export class Calibration implements CalibrationCurve {
   readonly #shift = new ShiftTracker(PRIOR);

@@ -51,18 +51,39 @@ export function cascadeOptions(
 ): Option[] {
   const found: Option[] = [];
   for (const cascade of cascades) {
-    const smalls = stageOptions(spec, options, cascade.isSmall);
-    const larges = stageOptions(spec, options, cascade.isLarge);
     let best: Option | undefined;
-    for (const small of smalls) {
-      for (const large of larges) {
-        const pair = cascadeOption(cascade, small, large, request);
-        if (best === undefined || isBetterPair(spec, pair, best, spec.sloMs - request.elapsedMs)) best = pair;
+    for (const { smalls, larges } of stagePlaces(spec, options, cascade)) {
+      for (const small of smalls) {
+        for (const large of larges) {
+          const pair = cascadeOption(cascade, small, large, request);
+          if (best === undefined || isBetterPair(spec, pair, best, spec.sloMs - request.elapsedMs))
+            best = pair;
+        }
       }
     }
     if (best !== undefined) found.push(best);
   }
   return found;
+}
+
+interface StagePlaces {
+  readonly smalls: readonly Option[];
+  readonly larges: readonly Option[];
+}
+
+/** Places whose every pair may be weighed: a mesh that runs the small stage cannot ask the page for the large one. */
+function stagePlaces(spec: CascadeDemands, options: readonly Option[], cascade: CascadeFacts): StagePlaces[] {
+  const isHere = ({ tier }: Option) => tier === 'browser';
+  const of = (isStage: (option: Option) => boolean) => stageOptions(spec, options, isStage);
+  const places = [
+    { smalls: of(cascade.isSmall), larges: of((option) => !isHere(option) && cascade.isLarge(option)) },
+  ];
+  const largesHere = of((option) => isHere(option) && cascade.isLarge(option));
+  if (largesHere.length === 0) return places;
+  return [
+    ...places,
+    { smalls: of((option) => isHere(option) && cascade.isSmall(option)), larges: largesHere },
+  ];
 }
 
 /**

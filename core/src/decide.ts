@@ -83,20 +83,20 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
 }
 
 /**
- * The places that a request would have gone to, had the calibration of their latency not said that it would be late; the
- * stages of a cascade one by one. See `CalibrationBook.passedOver`.
+ * The place that a request would have gone to, had the calibration of its latency not said that it would be late; of a
+ * cascade both stages. Empty when there was none. See `CalibrationBook.passedOver`.
  */
 export function passedOver(spec: RequestSpec, { candidates, choice }: Decision): Option[] {
   const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
-  const passed: Option[] = [];
-  for (const candidate of candidates) {
+  const passed = candidates.filter((candidate) => {
     const { option, reasons, spentMs } = candidate;
-    if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCalibrated(option)) continue;
-    if (choice.kind === 'meets-slo' && order(candidate, choice.chosen) > 0) continue;
-    if (cascadeProbability(uncalibrated(option), spec.sloMs - spentMs) < spec.sloTarget) continue;
-    passed.push(...(option.second === undefined ? [option] : [option.second.first, option.second.option]));
-  }
-  return passed;
+    if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCalibrated(option)) return false;
+    if (choice.kind === 'meets-slo' && order(candidate, choice.chosen) > 0) return false;
+    return cascadeProbability(uncalibrated(option), spec.sloMs - spentMs) >= spec.sloTarget;
+  });
+  const best = first(passed, order)?.option;
+  if (best === undefined) return [];
+  return best.second === undefined ? [best] : [best.second.first, best.second.option];
 }
 
 function isCalibrated({ calibration, second }: Option): boolean {
@@ -146,7 +146,10 @@ function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption
     option,
     spentMs,
     predictedMs: spentMs + cascadeMeanMs(option),
-    tailMs: spentMs + cascadeQuantileMs(option, spec.sloTarget),
+    // Found when somebody asks: for a cascade it takes a search, and most decisions need it of no candidate.
+    get tailMs() {
+      return spentMs + cascadeQuantileMs(option, spec.sloTarget);
+    },
     onTimeProbability: probability,
     reasons,
   };

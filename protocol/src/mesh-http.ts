@@ -191,7 +191,7 @@ export const candidateSchema = v.object({
   onTimeProbability: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
   costUsd: v.pipe(v.number(), v.minValue(0)),
   worstCostUsd: v.pipe(v.number(), v.minValue(0)),
-  /** Of a cascade, whose other figures but the costs are its small stage's: the large one, and how often it is needed. */
+  /** Of a cascade, whose tier, worker and parts are its small stage's: the large one, and how often it is needed. */
   second: v.optional(
     v.object({
       /** Probability that the request goes on to it, 0 to 1. */

@@ -30,7 +30,11 @@ export class FillTimer {
     const timer = new AbortController();
     this.#waiting = { since, until, timer };
     this.#clock.sleep(Math.max(0, until - now), timer.signal).then(
-      this.#wake,
+      () => {
+        // Timers may be a fraction of a millisecond early: then the same wait is asked for again.
+        this.#waiting = { since, until: Number.NEGATIVE_INFINITY, timer };
+        this.#wake();
+      },
       () => undefined, // The batch was full before, or nobody waits any more.
     );
   }

@@ -16,9 +16,9 @@ import {
 } from '@nearfar/core';
 import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
-import { describeChoice } from '../decisions.ts';
+import { type AttemptRecord, describeChoice } from '../decisions.ts';
 import type { Admitted } from './admit.ts';
-import { type Asked, decideRequest, judge, workerOptions } from './decide.ts';
+import { type Asked, decideRequest, workerOptions } from './decide.ts';
 import { type Execution, execute, type Trail } from './execute.ts';
 import { replaceRows, takeRows } from './tensor-rows.ts';
 
@@ -57,12 +57,12 @@ export function decideAmongAll(
   elapsedMs: number,
   local: readonly Option[] = [],
 ): Decision {
-  const cascades = cascadesFor(context, task, subject);
+  const cascades = mayUseCascade(spec, task) ? cascadesFor(context, task, subject) : [];
   if (cascades.length === 0 && local.length === 0) return decideRequest(context, spec, asked, elapsedMs);
   const options = [...local, ...workerOptions(context, asked, spec)];
   const { rows, network } = asked;
   const paired = cascadeOptions(spec, options, cascades, { rows, elapsedMs, network });
-  return judge(context, task, withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);
+  return decide(withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);
 }
 
 /**
@@ -72,6 +72,7 @@ export function decideAmongAll(
  * When the large stage fails, the small one's answer stands in, unless the request pins the cascade or asks for more than
  * the small stage reaches.
  *
+ * @param attempts grows with each try.
  * @throws MeshError as `execute` does.
  */
 export async function executeCascade(
@@ -80,6 +81,7 @@ export async function executeCascade(
   asked: Asked,
   decision: Decision,
   { option, predictedMs }: JudgedOption,
+  attempts: AttemptRecord[],
 ): Promise<CascadeExecution> {
   const { spec, task, rows, subject } = admitted;
   const stages = stagesOf(task).find(({ variant }) => variant.variant === option.variant);
@@ -92,7 +94,7 @@ export async function executeCascade(
     spec.maxCostPicoUsd === undefined ? undefined : spec.maxCostPicoUsd - spentPicoUsd;
   const trail: Trail = {
     spec,
-    attempts: [],
+    attempts,
     before: [() => explainCandidates(decision)],
     choice: describeChoice(decision),
   };
@@ -133,6 +135,12 @@ export async function executeCascade(
     if (!mayStandIn || accuracy < spec.minAccuracy) throw error;
     return { ...bySmall, accuracy };
   }
+}
+
+/** Whether a request leaves the choice open, or names a cascade. */
+function mayUseCascade({ variant, model }: RequestSpec, task: RegisteredTask): boolean {
+  const name = variant ?? model;
+  return name === undefined || stagesOf(task).some((stages) => stages.variant.variant === name);
 }
 
 /** Whether a request names this very cascade, as its version or as its model. */

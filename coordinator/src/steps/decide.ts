@@ -9,7 +9,6 @@ import {
   type LatencyParts,
   type Option,
   pagePrices,
-  passedOver,
   quantileMs,
   type RegisteredTask,
   type RequestSpec,
@@ -62,20 +61,7 @@ export function decideRequest(
   elapsedMs: number,
   blocked: ReadonlyMap<string, string> = new Map(),
 ): Decision {
-  return judge(context, asked.task, spec, workerOptions(context, asked, spec, blocked), elapsedMs);
-}
-
-/** Decides among options, and lets corrections of places fade that kept the request away from them. */
-export function judge(
-  context: Context,
-  { task }: RegisteredTask,
-  spec: RequestSpec,
-  options: readonly Option[],
-  elapsedMs: number,
-): Decision {
-  const decision = decide(spec, options, elapsedMs);
-  context.calibrations.passedOver(task, passedOver(spec, decision));
-  return decision;
+  return decide(spec, workerOptions(context, asked, spec, blocked), elapsedMs);
 }
 
 /** What of a request's demands says whether a dominating variant could take the place of a dominated one. */

@@ -73,18 +73,13 @@ describe('a worker that slowed down', () => {
 });
 
 describe('a variant of which nothing was observed', () => {
-  test('is left alone when nothing is known of its device class either', () => {
-    const book = new CalibrationBook();
-    run(book, 500, { w0: 2 });
-    expect(book.curve(key({ deviceClass: 'cpu:other' }), 'w9')).toBeUndefined();
-    expect(book.curve(key({ tier: 'pool' }), 'w9')).toBeUndefined();
-  });
-
   test('is predicted as it is, whatever others of its device class and worker took', () => {
     const book = new CalibrationBook();
     run(book, 500, { w0: 2, w1: 0.3 });
     expect(book.curve(key({ task: 'faces', variant: 'new' }), 'w0')).toBeUndefined();
     expect(book.curve(key({ variant: 'new' }), 'w1')).toBeUndefined();
+    expect(book.curve(key({ deviceClass: 'cpu:other' }), 'w9')).toBeUndefined();
+    expect(book.curve(key({ tier: 'pool' }), 'w9')).toBeUndefined();
   });
 });
 

@@ -235,6 +235,14 @@ describe('the places of a cascade', () => {
     expect(decide(request, cascades).choice.kind).toBe('refused');
   });
 
+  test('never have the small stage on the mesh and the large one in the page, which the mesh cannot ask', () => {
+    const dearPage = { tier: 'browser', worker: 'page', costPicoUsd: 1 } as const;
+    const pairs = cascadeOptions(spec(), [tiny(), large(dearPage)], [facts()], ONE);
+    expect(pairs).toEqual([]);
+    const [pair] = cascadeOptions(spec(), [tiny(), large(dearPage), large()], [facts()], ONE);
+    expect(pair?.second?.option.tier).toBe('edge');
+  });
+
   test('are none when nobody has a stage', () => {
     expect(cascadeOptions(spec(), [tiny()], [facts()], ONE)).toEqual([]);
     expect(cascadeOptions(spec(), [], [facts()], ONE)).toEqual([]);
@@ -286,7 +294,10 @@ describe('the places of a cascade', () => {
           .filter(({ variant }) => variant === 'tiny')
           .flatMap((small) =>
             even
-              .filter(({ variant }) => variant === 'large')
+              .filter(
+                ({ variant, tier }) =>
+                  variant === 'large' && (small.tier === 'browser' || tier !== 'browser'),
+              )
               .map((other) => cascadeOption(facts(), small, other, ONE)),
           );
         const [found] = cascadeOptions(request, even, [facts()], ONE);

@@ -47,6 +47,15 @@ test('a place that only its correction keeps a request from is named', () => {
   expect(passedOver(request, decide(request, [slow]))).toEqual([slow]);
 });
 
+test('of many places that are alike only one is named, so that a correction fades once for each request', () => {
+  const request = spec({ slo_ms: 30 });
+  const book = slowed();
+  const alike = Array.from({ length: 10 }, (_, index) => ({ ...cheap(book), worker: `edge-${index}` }));
+  expect(passedOver(request, decide(request, [...alike, dear])).map(({ worker }) => worker)).toEqual([
+    'edge-0',
+  ]);
+});
+
 test('a place that the request would not have gone to anyway is not', () => {
   const request = spec({ slo_ms: 30 });
   const slow = { ...cheap(slowed()), costPicoUsd: 20_000 };
