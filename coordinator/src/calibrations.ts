@@ -1,4 +1,14 @@
-import { CalibrationBook, type Clock, type Option, type PlacementCurve, totalLatency } from '@nearfar/core';
+import {
+  CalibrationBook,
+  type Clock,
+  type LiveCurve,
+  type Option,
+  type PlacedVariant,
+  type PlacementCurve,
+  type Shift,
+  totalLatency,
+  type WorkerPlace,
+} from '@nearfar/core';
 import type { VariantSpec } from '@nearfar/protocol';
 import type { FleetWorker } from './fleet-worker.ts';
 
@@ -12,15 +22,20 @@ export interface PromiseCount {
   readonly broken: number;
 }
 
+type VariantName = Pick<VariantSpec, 'task' | 'variant' | 'revision'>;
+
 /** What came of the latencies that were predicted, and how the next ones are corrected by it. */
 export class Calibrations {
   readonly #book = new CalibrationBook();
   readonly #clock: Clock;
   readonly #kept = COUNTED_LEVELS.map(() => 0);
   readonly #broken = COUNTED_LEVELS.map(() => 0);
+  readonly #onWorker: (workerId: string) => void;
 
-  constructor(clock: Clock) {
+  /** @param onWorker called after something was learnt of a worker. */
+  constructor(clock: Clock, onWorker: (workerId: string) => void = () => undefined) {
     this.#clock = clock;
+    this.#onWorker = onWorker;
   }
 
   /**
@@ -30,6 +45,24 @@ export class Calibrations {
   curve(variant: VariantSpec, worker: Pick<FleetWorker, 'id' | 'hello'>): PlacementCurve | undefined {
     const { tier, device } = worker.hello;
     return this.#book.curve({ ...nameOf(variant), tier, deviceClass: device.deviceClass }, worker.id);
+  }
+
+  /** `curve` at each worker of such a place, for whoever asks for many. */
+  curves(
+    variant: VariantName,
+    { tier, deviceClass }: Pick<WorkerPlace, 'tier' | 'deviceClass'>,
+  ): (workerId: string) => PlacementCurve | undefined {
+    return this.#book.curves({ ...nameOf(variant), tier, deviceClass });
+  }
+
+  /** The correction at any worker of such a place and speed, which follows what is observed from now on. */
+  live(variant: VariantName, { tier, deviceClass, speed }: WorkerPlace): LiveCurve {
+    return this.#book.live({ ...nameOf(variant), tier, deviceClass }, speed);
+  }
+
+  /** How much slower a worker is than its like; undefined before anything was observed of it. */
+  speed(workerId: string): Shift | undefined {
+    return this.#book.speed(workerId);
   }
 
   /**
@@ -48,6 +81,7 @@ export class Calibrations {
     const end = (isCensored: boolean) => {
       const tookMs = this.#clock.now() - startedAt;
       this.#book.observe(key, option.worker, predicted, tookMs, isCensored, promised);
+      this.#onWorker(option.worker);
       this.#count(limitsMs, tookMs, isCensored);
     };
     try {
@@ -61,9 +95,10 @@ export class Calibrations {
   }
 
   /** Notes that a request of `task` would have gone to these places, had their correction not said that it would be late. */
-  passedOver(task: string, options: readonly Option[]): void {
+  passedOver(task: string, options: readonly PlacedVariant[]): void {
     for (const { variant, revision, tier, deviceClass, worker } of options) {
       this.#book.passedOver({ task, variant, revision, tier, deviceClass }, worker);
+      this.#onWorker(worker);
     }
   }
 
@@ -90,6 +125,6 @@ export class Calibrations {
   }
 }
 
-function nameOf({ task, variant, revision }: VariantSpec) {
+function nameOf({ task, variant, revision }: VariantName) {
   return { task, variant, revision };
 }

@@ -1,4 +1,4 @@
-import type { EscalationBook, LeaseLedger, ProfileBook, TokenBuckets } from '@nearfar/core';
+import type { EscalationBook, HedgeBudget, LeaseLedger, ProfileBook, TokenBuckets } from '@nearfar/core';
 import type { PriceTable } from '@nearfar/protocol';
 import type { Claims, TokenGate } from './auth.ts';
 import type { ByteBudget } from './byte-budget.ts';
@@ -7,8 +7,10 @@ import type { Catalog } from './catalog.ts';
 import type { DecisionLog } from './decisions.ts';
 import type { DominanceIndex } from './dominated.ts';
 import type { Fleet } from './fleet.ts';
+import type { FleetIndex } from './fleet-index.ts';
 import type { Metrics } from './metrics.ts';
 import type { CoordinatorOptions } from './options.ts';
+import type { Planner } from './planner.ts';
 import type { Registrations } from './registrations.ts';
 import type { Rollouts } from './rollout/rollouts.ts';
 import type { ShadowLog } from './rollout/shadow-log.ts';
@@ -19,6 +21,8 @@ export interface Context {
   readonly options: CoordinatorOptions;
   readonly catalog: Catalog;
   readonly fleet: Fleet;
+  /** The fleet as decisions see it. */
+  readonly places: FleetIndex;
   readonly rollouts: Rollouts;
   readonly usage: Usage;
   readonly registrations: Registrations;
@@ -38,8 +42,12 @@ export interface Context {
   readonly leases: LeaseLedger;
   /** Prices of scarce capacity, as pages are told them; whoever sets them makes a table with another epoch. */
   readonly shadowPrices: { table: PriceTable };
+  /** The slow loop. */
+  readonly planner: Planner;
   readonly decisions: DecisionLog;
   readonly metrics: Metrics;
+  /** How many requests may be executed a second time. */
+  readonly hedges: HedgeBudget;
   readonly gate: TokenGate;
   readonly rates: TokenBuckets;
   readonly bodies: ByteBudget;

@@ -3,7 +3,9 @@ import {
   type BucketRule,
   type CoordinatorSideLink,
   EscalationBook,
+  HedgeBudget,
   LeaseLedger,
+  NO_PRICES,
   type RegisteredTask,
   type TaskRecord,
   TokenBuckets,
@@ -19,9 +21,12 @@ import type { AppEnvironment, Context } from './context.ts';
 import { DecisionLog } from './decisions.ts';
 import { DominanceIndex } from './dominated.ts';
 import { Fleet } from './fleet.ts';
+import { FleetIndex } from './fleet-index.ts';
+import type { FleetWorker } from './fleet-worker.ts';
 import { Metrics } from './metrics.ts';
 import type { CoordinatorOptions } from './options.ts';
 import { measuredBy } from './pareto.ts';
+import { DEFAULT_PLAN_EVERY_MS, Planner } from './planner.ts';
 import { Registrations } from './registrations.ts';
 import { Collector } from './rollout/collector.ts';
 import { Rollouts } from './rollout/rollouts.ts';
@@ -37,6 +42,7 @@ import { outcomeRoutes } from './routes/outcomes.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { paretoRoutes } from './routes/pareto.ts';
 import { placementRoutes } from './routes/placements.ts';
+import { planRoutes } from './routes/plan.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { learnFromWorker } from './steps/learn.ts';
 
@@ -109,7 +115,8 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
       .finally(() => running.delete(watched));
     running.add(watched);
   };
-  const calibrations = new Calibrations(clock);
+  const changed = (worker: FleetWorker | undefined) => worker && context.places.changed(worker);
+  const calibrations = new Calibrations(clock, (workerId) => changed(context.fleet.find(workerId)));
   const usage = new Usage((task) => rollouts.drained(task));
   const registrations = new Registrations(() => collector.collect());
   const collector = new Collector({
@@ -130,19 +137,50 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     background,
     log,
   });
+  const planner = new Planner({
+    clock,
+    log,
+    catalog,
+    book,
+    prices: options.prices,
+    solver: options.solver,
+    planEveryMs: options.planEveryMs ?? DEFAULT_PLAN_EVERY_MS,
+    planLoads: options.planLoads ?? false,
+    workers: () => context.fleet.list(),
+    variants: () => rollouts.variants(),
+    assignAll: () => context.fleet.assignAll(),
+    onPrices: (table) => {
+      context.shadowPrices.table = table;
+    },
+    closing: closing.signal,
+    background,
+  });
+  const dominance = new DominanceIndex(book, clock);
+  const shadowPrices = { table: NO_PRICES };
   const context: Context = {
     options,
     catalog,
     book,
     pageBook,
-    dominance: new DominanceIndex(book, clock),
+    dominance,
     pageDominance: new DominanceIndex(pageBook, clock),
     calibrations,
     escalations: new EscalationBook(),
     leases: new LeaseLedger(),
-    shadowPrices: { table: { epoch: 0, prices: [] } },
+    shadowPrices,
+    places: new FleetIndex({
+      clock,
+      book,
+      dominance,
+      calibrations,
+      prices: options.prices,
+      shadowPrices,
+      find: (workerId) => context.fleet.find(workerId),
+    }),
+    planner,
     decisions: new DecisionLog(),
     metrics: new Metrics(),
+    hedges: new HedgeBudget(options.maxHedgeShare),
     gate: new TokenGate(options.secret, clock),
     rates: new TokenBuckets(options.callerRate ?? DEFAULT_CALLER_RATE),
     bodies: new ByteBudget(options.maxHeldBytes ?? DEFAULT_HELD_BYTES),
@@ -151,8 +189,13 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
       log,
       reportEveryMs: options.reportEveryMs ?? DEFAULT_REPORT_EVERY_MS,
       embeddedIds: new Set(options.embeddedWorkerIds),
-      variants: () => rollouts.variants(),
-      onChange: () => rollouts.refresh(),
+      variants: (worker) => planner.variantsFor(worker),
+      onChange: () => {
+        rollouts.refresh();
+        planner.wake();
+      },
+      onWorker: changed,
+      onGone: (workerId) => context.places.gone(workerId),
       onProfiles: (workerId, reports) => learnFromWorker(context, workerId, reports),
     }),
     rollouts,
@@ -168,6 +211,7 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     closing.abort(new MeshError('MESH_DRAINING', 'The mesh is shutting down'));
     context.fleet.close();
     await options.pictures.close();
+    await options.solver?.close();
     // What ends may begin something: a registration, the deletion of files that it kept.
     while (running.size > 0) await Promise.all(running);
     await options.accounts.close();
@@ -234,6 +278,7 @@ function createApp(context: Context): Hono<AppEnvironment> {
     adminRoutes,
     modelRoutes,
     paretoRoutes,
+    planRoutes,
     metricsRoutes,
     pageRoutes,
   ]) {

@@ -10,6 +10,8 @@ export type ChoiceRecord =
       readonly tier: 'browser' | 'edge' | 'pool';
       readonly worker: string;
       readonly predictedMs: number;
+      /** It is less accurate than asked for, as the caller allows where nothing else is on time; absent = it is not. */
+      readonly isDegraded?: true;
     }
   | { readonly kind: 'refused'; readonly message: string; readonly nearest: NearestFeasible };
 
@@ -29,6 +31,8 @@ export interface AttemptRecord {
   readonly variant: string;
   readonly worker: string;
   readonly code?: string;
+  /** Whether it ran beside another one that took longer than was predicted. */
+  readonly isHedge?: boolean;
 }
 
 /** A decision without its candidates. `source` says who decided: the mesh for itself or for a page, or a page. */
@@ -42,6 +46,8 @@ export interface DecisionSummary {
   readonly spec: Partial<RequestSpec>;
   readonly choice: ChoiceRecord;
   readonly attempts: readonly AttemptRecord[];
+  /** Candidates that there were, where not all of them were kept. */
+  readonly considered?: number;
   readonly outcome?: OutcomeRecord;
 }
 
@@ -63,6 +69,13 @@ export const MAX_DECISIONS = 1_000;
 /** The last decisions. Few of them are ever looked at, so candidates are put into words only when one is. */
 export class DecisionLog {
   readonly #kept = new Map<string, Kept>();
+  #decided = 0;
+
+  /** Counts a decision; true for one in `every`, whose candidates are kept though they are many. */
+  isSample(every: number): boolean {
+    this.#decided += 1;
+    return this.#decided % every === 0;
+  }
 
   /** Keeps a decision; one with the same id is replaced and keeps its place. The mesh goes on with a page's. */
   put(summary: DecisionSummary, candidates: () => readonly Candidate[]): void {
@@ -134,5 +147,6 @@ export function describeChoice({ choice }: Decision): ChoiceRecord {
   if (choice.kind === 'refused') return choice;
   const { option, predictedMs } = choice.chosen;
   const { variant, tier, worker } = option;
-  return { kind: choice.kind, variant, tier, worker, predictedMs };
+  const isDegraded = choice.kind === 'meets-slo' && choice.isDegraded;
+  return { kind: choice.kind, variant, tier, worker, predictedMs, ...(isDegraded && { isDegraded }) };
 }

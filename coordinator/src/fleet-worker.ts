@@ -32,6 +32,8 @@ export interface Execution {
   readonly timeoutMs: number;
   readonly priority: number;
   readonly signal: AbortSignal;
+  /** Hears what came of it once `signal` has aborted: the result of work that had begun, or undefined where none had. */
+  readonly onLate?: (result: ExecuteResult | undefined) => void;
 }
 
 /** A worker's answer. */
@@ -62,12 +64,25 @@ export class FleetWorker {
   readonly #replicas = new Map<string, Replica>();
   readonly #assigned = new Map<string, VariantSpec>();
   readonly #inFlight = new Map<string, InFlight>();
+  /** Who wants to know what came of a cancelled request. */
+  readonly #late = new Map<string, (result: ExecuteResult | undefined) => void>();
+  /** When each variant was last asked for, on the monotonic clock. */
+  readonly #usedAt = new Map<string, number>();
   #sequence = 0;
   #owedReports = 0;
   #isDraining = false;
+  #ready: readonly Replica[] = [];
+  readonly #onChange: () => void;
 
-  constructor(hello: WorkerHello, link: CoordinatorSideLink, clock: Clock) {
+  /** @param onChange called after anything has changed that says whether, and how soon, it can run something. */
+  constructor(
+    hello: WorkerHello,
+    link: CoordinatorSideLink,
+    clock: Clock,
+    onChange: () => void = () => undefined,
+  ) {
     this.hello = hello;
+    this.#onChange = onChange;
     this.#link = link;
     this.#clock = clock;
     this.connectedAt = new Date(clock.wallTime()).toISOString();
@@ -108,6 +123,7 @@ export class FleetWorker {
    */
   expectReport(): void {
     this.#owedReports += 1;
+    this.#onChange();
   }
 
   replicas(): readonly Replica[] {
@@ -119,9 +135,24 @@ export class FleetWorker {
     return format !== 'cascade' && this.hello.formats.includes(format);
   }
 
+  /** What it holds warm; the same list until that changes. */
+  get ready(): readonly Replica[] {
+    return this.#ready;
+  }
+
   /** How far the worker is with this very revision of a variant. */
   replica(spec: VariantSpec): Replica | undefined {
-    return this.#replicas.get(keyOf(spec));
+    return this.#replicas.get(knownKey(spec));
+  }
+
+  /** Whether it was told to hold this revision of a variant. */
+  isAssigned(spec: VariantSpec): boolean {
+    return this.#assigned.has(keyOf(spec));
+  }
+
+  /** When it was last given a request for this revision of a variant, on the monotonic clock. */
+  usedAt(spec: VariantSpec): number | undefined {
+    return this.#usedAt.get(keyOf(spec));
   }
 
   /**
@@ -133,6 +164,7 @@ export class FleetWorker {
     for (const [key, spec] of this.#assigned) {
       if (wanted.has(key)) continue;
       this.#assigned.delete(key);
+      this.#usedAt.delete(key);
       // What it said of it no longer holds, and is not to be believed when it comes again.
       this.#replicas.delete(key);
       this.#unload(spec);
@@ -145,6 +177,8 @@ export class FleetWorker {
       this.#replicas.delete(key);
       this.#link.send({ type: 'variant-load', spec });
     }
+    this.#noteReady();
+    this.#onChange();
   }
 
   /**
@@ -154,7 +188,7 @@ export class FleetWorker {
    * `MESH_CANCELLED` when the signal aborts; the last two also cancel the work in the worker.
    */
   async execute(execution: Execution): Promise<Executed> {
-    const { requestId, spec, signal, timeoutMs } = execution;
+    const { requestId, spec, signal, timeoutMs, onLate } = execution;
     if (signal.aborted) throw cancelled();
     if (this.state !== 'active') throw this.#lost(`is ${this.state}`);
     if (this.#inFlight.size >= this.credits) {
@@ -170,7 +204,11 @@ export class FleetWorker {
       this.#link.send({ type: 'execute-cancel', requestId });
       reject(error);
     };
-    const onAbort = () => giveUp(cancelled());
+    const onAbort = () => {
+      if (!this.#inFlight.has(requestId)) return; // Answered, though nobody has heard of it yet.
+      if (onLate !== undefined) this.#late.set(requestId, onLate);
+      giveUp(cancelled());
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     this.#clock.sleep(timeoutMs, settled.signal).then(
       () => giveUp(deadlineExceeded(timeoutMs)),
@@ -185,6 +223,7 @@ export class FleetWorker {
       settled.abort();
       signal.removeEventListener('abort', onAbort);
       this.#inFlight.delete(requestId);
+      this.#onChange();
     }
   }
 
@@ -197,7 +236,10 @@ export class FleetWorker {
       tensors,
     );
     this.#sequence = sequence;
-    this.load.dispatched(sequence, serviceMs);
+    const now = this.#clock.now();
+    this.#usedAt.set(keyOf(spec), now);
+    this.load.dispatched(sequence, serviceMs, now);
+    this.#onChange();
   }
 
   /** Takes in a message of this session. Profile reports are the fleet's business. */
@@ -212,14 +254,15 @@ export class FleetWorker {
         }
         // It came back with what was given up while its link was lost, or has not heard of that yet.
         for (const replica of message.replicas) if (!this.#isWanted(replica)) this.#unload(replica);
+        this.#noteReady();
         break;
       case 'execute-result':
         this.#reported(message.load);
-        this.#inFlight.get(message.requestId)?.resolve({ result: message, outputs: tensors });
+        this.#take(message.requestId, message)?.resolve({ result: message, outputs: tensors });
         break;
       case 'execute-refused':
         this.#reported(message.load);
-        this.#inFlight.get(message.requestId)?.reject(MeshError.fromBody(message.error));
+        this.#take(message.requestId)?.reject(MeshError.fromBody(message.error));
         break;
       case 'worker-drain':
         this.#isDraining = true;
@@ -228,18 +271,41 @@ export class FleetWorker {
       case 'profile-report':
         break;
     }
+    this.#onChange();
   }
 
   /** Gives up every request under way: they are decided again elsewhere. */
   lose(why: string): void {
     for (const { reject } of this.#inFlight.values()) reject(this.#lost(why));
     this.#inFlight.clear();
+    for (const onLate of this.#late.values()) onLate(undefined);
+    this.#late.clear();
   }
 
   /** Ends the session. */
   close(code: number = CLOSE_CODES.lost, reason = 'lost'): void {
     this.lose(reason);
     this.#link.close(code, reason);
+  }
+
+  /** Who waits for an answer that has come; of one that was cancelled, only what came of it is told. */
+  #take(requestId: string, result?: ExecuteResult): InFlight | undefined {
+    const waiting = this.#inFlight.get(requestId);
+    this.#inFlight.delete(requestId);
+    this.#late.get(requestId)?.(result);
+    this.#late.delete(requestId);
+    return waiting;
+  }
+
+  #noteReady(): void {
+    const ready = [...this.#replicas.values()].filter(({ state }) => state === 'ready');
+    const isSame =
+      ready.length === this.#ready.length &&
+      ready.every((replica, index) => {
+        const known = this.#ready[index];
+        return known !== undefined && keyOf(known) === keyOf(replica);
+      });
+    if (!isSame) this.#ready = ready;
   }
 
   #isWanted(replica: ReplicaName): boolean {
@@ -289,6 +355,18 @@ function deadlineExceeded(timeoutMs: number): MeshError {
     'MESH_DEADLINE_EXCEEDED',
     `No answer within the last ${Math.round(timeoutMs)} ms of the time limit`,
   );
+}
+
+const KEYS = new WeakMap<VariantSpec, string>();
+
+/** `keyOf` a registered variant, which is asked for with each request. */
+function knownKey(spec: VariantSpec): string {
+  let key = KEYS.get(spec);
+  if (key === undefined) {
+    key = keyOf(spec);
+    KEYS.set(spec, key);
+  }
+  return key;
 }
 
 function keyOf({ task, variant, revision }: ReplicaName): string {

@@ -19,9 +19,13 @@ export interface FleetOptions {
   readonly reportEveryMs: number;
   /** Ids of workers inside this process: nobody who dials in gets one of them. */
   readonly embeddedIds: ReadonlySet<string>;
-  /** Every variant that workers should hold. */
-  readonly variants: () => readonly VariantSpec[];
+  /** Every variant that a worker should hold, as far as it can run them. */
+  readonly variants: (worker: FleetWorker) => readonly VariantSpec[];
   readonly onProfiles: (workerId: string, reports: readonly ProfileReport[]) => void;
+  /** Called after anything about a worker may have changed that says whether, and how soon, it can run something. */
+  readonly onWorker?: (worker: FleetWorker) => void;
+  /** Called when a worker has left. */
+  readonly onGone?: (workerId: string) => void;
   /** Called when a worker said what it holds or measured, and when one left. */
   readonly onChange: () => void;
 }
@@ -50,6 +54,11 @@ export class Fleet {
     return [...this.#workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** Connected workers. */
+  get size(): number {
+    return this.#workers.size;
+  }
+
   find(workerId: string): FleetWorker | undefined {
     return this.#workers.get(workerId);
   }
@@ -73,7 +82,7 @@ export class Fleet {
       this.#pending.delete(link);
       if (worker === undefined) return;
       worker.lose(`was lost (${code}${reason === '' ? '' : `: ${reason}`})`);
-      if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id);
+      if (this.#workers.get(worker.id) === worker) this.#forget(worker.id);
       log('info', 'worker left', { worker: worker.id, code, reason });
       this.#options.onChange();
     });
@@ -96,8 +105,7 @@ export class Fleet {
 
   /** Tells every worker about variants that came, changed or went. */
   assignAll(): void {
-    const variants = this.#options.variants();
-    for (const worker of this.#workers.values()) worker.assign(variants);
+    for (const worker of this.#workers.values()) worker.assign(this.#options.variants(worker));
   }
 
   /** Ends every session. May be called twice. */
@@ -134,15 +142,21 @@ export class Fleet {
       link.close(CLOSE_CODES.idTaken, `A worker with the id "${hello.workerId}" is connected`);
       return undefined;
     }
-    const worker = new FleetWorker(hello, link, clock);
+    const worker: FleetWorker = new FleetWorker(hello, link, clock, () => this.#options.onWorker?.(worker));
     this.#workers.set(worker.id, worker);
+    this.#options.onWorker?.(worker);
     former?.close(CLOSE_CODES.superseded, 'A newer session of this worker took over');
     const { sessionId, credits } = worker;
     link.send({ type: 'worker-welcome', protocol: LINK_PROTOCOL, sessionId, reportEveryMs, credits });
-    worker.assign(this.#options.variants());
+    worker.assign(this.#options.variants(worker));
     log('info', 'worker joined', { worker: worker.id, tier: hello.tier, device: hello.device.deviceClass });
     if (!this.#isWatching) void this.#watch();
     return worker;
+  }
+
+  #forget(workerId: string): void {
+    this.#workers.delete(workerId);
+    this.#options.onGone?.(workerId);
   }
 
   /** While there are workers, counts the reports that they owe, and gives up what silent ones hold. */
@@ -161,7 +175,7 @@ export class Fleet {
           }
           if (worker.owedReports < LOST_AFTER_REPORTS) continue;
           // Not left to the close handshake, which nobody may be there to answer.
-          this.#workers.delete(worker.id);
+          this.#forget(worker.id);
           worker.close(CLOSE_CODES.lost, 'stopped reporting');
         }
       }

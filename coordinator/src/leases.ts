@@ -13,7 +13,7 @@ import { type Lease, type LeasedOption, type LeaseReport, LIMITS } from '@nearfa
 import { createLeaseId, readLease } from './auth.ts';
 import type { Context } from './context.ts';
 import { cascadesFor } from './steps/cascade.ts';
-import { workerOptions } from './steps/decide.ts';
+import { workerOptions } from './steps/options.ts';
 
 /** For how long a page may decide by itself. Pages ask again well before, for the fleet's newest load. */
 export const LEASE_TTL_MS = LIMITS.maxLeaseTtlMs;

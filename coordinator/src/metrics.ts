@@ -27,7 +27,9 @@ export class Metrics {
   readonly #shadows = new Map<string, number>();
   readonly #errors = new Map<string, number>();
   readonly #latencies = new Map<string, Histogram>();
+  readonly #hedges = new Map<string, number>();
   #leasedRuns = 0;
+  #wastedMs = 0;
 
   /** Counts an answered, failed or cancelled request. */
   request(labels: { task: string; tier: string; status: string }, totalMs: number, costUsd: number): void {
@@ -56,6 +58,16 @@ export class Metrics {
   /** Counts a request that a revision on its way ran, or was to run, for comparison. */
   shadow(labels: { task: string; revision: string; result: string }): void {
     increment(this.#shadows, labelText(labels), 1);
+  }
+
+  /** Counts a second execution by what came of it: its answer was used, was not needed, or it never ran. */
+  hedge(outcome: 'won' | 'lost' | 'cancelled'): void {
+    increment(this.#hedges, labelText({ outcome }), 1);
+  }
+
+  /** Counts work of which another execution's answer was used. */
+  wasted(busyMs: number): void {
+    this.#wastedMs += busyMs;
   }
 
   /** Counts a request that a page says it ran itself under a lease. */
@@ -102,6 +114,15 @@ export class Metrics {
         'Requests that the next revision ran as well, by what came of it.',
         this.#shadows,
       ),
+      ...lines(
+        'nearfar_hedges_total',
+        'counter',
+        'Second executions of requests that took longer than predicted, by what came of them.',
+        this.#hedges,
+      ),
+      '# HELP nearfar_wasted_busy_seconds_total Busy time of executions whose answer was not needed.',
+      '# TYPE nearfar_wasted_busy_seconds_total counter',
+      `nearfar_wasted_busy_seconds_total ${this.#wastedMs / 1_000}`,
       ...lines('nearfar_errors_total', 'counter', 'Errors that callers got, by code.', this.#errors),
       ...lines('nearfar_workers', 'gauge', 'Connected workers by tier and state.', byPlace),
       ...lines('nearfar_waiting_requests', 'gauge', 'Requests that wait in workers.', waiting),

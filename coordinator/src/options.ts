@@ -7,6 +7,7 @@ import type {
   ProfileStore,
   RegisteredTask,
   RegistryStore,
+  Solver,
   TaskRecord,
 } from '@nearfar/core';
 import type {
@@ -96,7 +97,23 @@ export interface CoordinatorOptions {
   readonly callerRate?: BucketRule;
   /** Bytes of request bodies that are held at the same time; default 512 MiB. */
   readonly maxHeldBytes?: number;
+  /**
+   * Largest share of requests that are executed a second time because they take longer than predicted, 0 to 1; default 0.05,
+   * 0 = never.
+   */
+  readonly maxHedgeShare?: number;
   /** Ids of the workers inside this process; nobody who dials in gets one of them. Default: none. */
   readonly embeddedWorkerIds?: readonly string[];
+  /** Solves the slow loop's linear programs; absent = it plans greedily. */
+  readonly solver?: Solver;
+  /** Milliseconds between two plans (default 5,000). */
+  readonly planEveryMs?: number;
+  /**
+   * Whether plans say which variants each worker holds (default false: each holds all that it can run). Nothing that was asked
+   * for within the last hour finds itself refused by it, and every variant stays ready somewhere; but a caller who keeps off
+   * a tier, or is in a greater hurry than anybody before, may find nothing where there would have been something until the
+   * next plan, and a burst may find less capacity.
+   */
+  readonly planLoads?: boolean;
   readonly log: Log;
 }

@@ -52,8 +52,10 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
 
 async function run(context: Context, admitted: Admitted): Promise<Answer> {
   const { task, spec, rows, signal } = admitted;
+  context.planner.count(task, spec, rows);
   const asked = { task, rows, network: ZERO };
   const trail: Trail = { spec, attempts: [], before: [] };
+  context.hedges.earn();
   const first = decideAmongAll(context, admitted, asked, context.options.clock.now() - admitted.arrivedAt);
   context.calibrations.passedOver(task.task, passedOver(spec, first));
   const chosen = first.choice.kind === 'refused' ? undefined : first.choice.chosen;
@@ -82,6 +84,12 @@ function answerOf(execution: Execution): Answer {
   };
 }
 
+/** Whether it is less accurate than asked for, as the caller allowed. */
+function isDegraded({ executions: [first] }: Served): boolean {
+  const { choice } = first.decision;
+  return choice.kind === 'meets-slo' && choice.isDegraded;
+}
+
 /** The flat response parameters of an answer. */
 export function responseParameters(served: Served): Record<string, string | number | boolean> {
   const { variant, stage, executions, outcome } = served;
@@ -93,6 +101,7 @@ export function responseParameters(served: Served): Record<string, string | numb
     ...(stage !== undefined && { cascade_stage: stage }),
     worker: worker.id,
     accuracy: served.accuracy ?? variant.accuracy.value,
+    ...(isDegraded(served) && { degraded: true }),
     predicted_ms: served.predictedMs,
     predicted_cost_usd: toUsd(served.predictedCostPicoUsd),
     total_ms: outcome.totalMs,

@@ -1,6 +1,13 @@
 import type { CalibrationData, Moments } from '@nearfar/protocol';
-import { Calibration, type CalibrationCurve, type Promised } from './calibration.ts';
+import {
+  Calibration,
+  type CalibrationCurve,
+  MIN_CALIBRATION_REQUESTS,
+  type Promised,
+} from './calibration.ts';
 import { type Shift, ShiftTracker } from './calibration-shift.ts';
+import { onTimeProbability, quantileMs } from './distribution.ts';
+import type { LiveCurve } from './placement/offer-list.ts';
 
 /** What is calibrated together: one revision of a variant on one class of workers of a tier. */
 export interface CalibrationKey {
@@ -30,6 +37,10 @@ export interface CalibrationBookOptions {
 const WORKER_PRIOR = 8;
 /** A worker's shift is drawn to that of its like by this share, so that the two cannot drift apart unseen. */
 const WORKER_LEAK = 0.02;
+/** Steps of a worker's speed, as a logarithm. */
+const SPEED_STEP = 0.05;
+/** A speed that rests on more observations is no wider for the rest. */
+const MOST_SPEED_WEIGHT = 64;
 
 /**
  * Calibrations by what was chosen.
@@ -60,11 +71,50 @@ export class CalibrationBook {
    * that a decision can be explained by what it rested on.
    */
   curve(key: CalibrationKey, worker: string): PlacementCurve | undefined {
-    const calibration = this.#keys.get(nameOf(key));
-    if (calibration === undefined) return undefined;
+    return this.curves(key)(worker);
+  }
+
+  /** `curve` of each worker, for whoever asks for many. */
+  curves(key: CalibrationKey): (worker: string) => PlacementCurve | undefined {
+    const name = nameOf(key);
+    return (worker) => {
+      const calibration = this.#keys.get(name);
+      return calibration && new PlacementCurve(calibration.snapshot(), this.speed(worker));
+    };
+  }
+
+  /**
+   * How much slower a worker is than its like, in steps of 5 %: so that many workers have the same speed, and one keeps it
+   * for a while. Undefined before anything was observed of it.
+   */
+  speed(worker: string): Shift | undefined {
     const known = this.#workers.get(worker);
-    const shift = known && { shift: known.shift, weight: known.weight };
-    return new PlacementCurve(calibration.snapshot(), shift);
+    if (known === undefined) return undefined;
+    const weight = 2 ** Math.floor(Math.log2(Math.max(1, Math.min(MOST_SPEED_WEIGHT, known.weight))));
+    return { shift: Math.round(known.shift / SPEED_STEP) * SPEED_STEP, weight };
+  }
+
+  /** As `curve`, of workers of one speed, and following what is observed from now on. */
+  live(key: CalibrationKey, speed: Shift | undefined): LiveCurve {
+    const name = nameOf(key);
+    const found = () => this.#keys.get(name);
+    return {
+      get version() {
+        return found()?.version ?? 0;
+      },
+      get isCautious() {
+        return (found()?.samples ?? 0) < MIN_CALIBRATION_REQUESTS;
+      },
+      probability(time, deadlineMs) {
+        return found()?.probability(time, deadlineMs, speed) ?? onTimeProbability(time, deadlineMs);
+      },
+      quantileMs(time, quantile) {
+        return found()?.quantileMs(time, quantile, speed) ?? quantileMs(time, quantile);
+      },
+      meanMs(time) {
+        return found()?.meanMs(time, speed) ?? time.meanMs;
+      },
+    };
   }
 
   /**

@@ -8,7 +8,7 @@ export interface CalibrationCurve {
   probability(time: Moments, deadlineMs: number): number;
   /** The latency that a share `quantile` (above 0, below 1) stays below, in milliseconds. */
   quantileMs(time: Moments, quantile: number): number;
-  /** The mean in milliseconds: the predicted one times the ratio of the calibrated median to the predicted median. */
+  /** The mean in milliseconds: the predicted one times the factor by which such latencies lie above their predictions. */
   meanMs(time: Moments): number;
 }
 
@@ -77,6 +77,7 @@ export class Calibration implements CalibrationCurve {
   #spread = 1;
   #samples = 0;
   #snapshot: Calibration | undefined;
+  #version = 0;
 
   /** Rebuilds a calibration from its data; the inverse of `toData`. */
   static fromData({ samples, shift, weight, spread, quantiles }: CalibrationData): Calibration {
@@ -93,6 +94,11 @@ export class Calibration implements CalibrationCurve {
   snapshot(): Calibration {
     this.#snapshot ??= Calibration.fromData(this.toData());
     return this.#snapshot;
+  }
+
+  /** Grows with each change. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Requests that were observed. With 0, predictions are taken as they are. */
@@ -124,9 +130,7 @@ export class Calibration implements CalibrationCurve {
 
   meanMs(time: Moments, worker?: Shift): number {
     if (this.#samples === 0 || !isCalibrated(time)) return time.meanMs;
-    const { scale } = moderate(time);
-    const offset = (this.#knots[0] ?? 0) * scale * this.#width(worker);
-    return time.meanMs * Math.exp(this.#shift.shift + (worker?.shift ?? 0) + offset);
+    return time.meanMs * Math.exp(this.#shift.shift + (worker?.shift ?? 0));
   }
 
   /**
@@ -149,6 +153,7 @@ export class Calibration implements CalibrationCurve {
   ): number | undefined {
     if (!isCalibrated(predicted) || !Number.isFinite(actualMs)) return undefined;
     this.#snapshot = undefined;
+    this.#version += 1;
     const { location, scale } = moderate(predicted);
     const center = location + this.#shift.shift + (worker?.shift ?? 0);
     const width = this.#width(worker);
@@ -176,6 +181,7 @@ export class Calibration implements CalibrationCurve {
   /** Draws all that was learnt back towards the bare prediction, by a share of it, 0 to 1; see `CalibrationBook.passedOver`. */
   fade(share: number): void {
     this.#snapshot = undefined;
+    this.#version += 1;
     this.#shift.fade(share);
     this.#spread **= 1 - share;
     for (let index = 0; index <= LAST; index += 1) {

@@ -33,14 +33,32 @@ export interface JudgedOption {
 
 /** What was decided. `best-effort` breaks the deadline and nothing else. */
 export type Choice =
-  | { readonly kind: 'meets-slo'; readonly chosen: JudgedOption }
+  | {
+      readonly kind: 'meets-slo';
+      readonly chosen: JudgedOption;
+      /** Whether it is less accurate than asked for, as the caller allows where nothing else is on time. */
+      readonly isDegraded: boolean;
+    }
   | { readonly kind: 'best-effort'; readonly chosen: JudgedOption }
-  | { readonly kind: 'refused'; readonly message: string; readonly nearest: NearestFeasible };
+  | {
+      readonly kind: 'refused';
+      readonly message: string;
+      readonly nearest: NearestFeasible;
+      /** In how many milliseconds queues are predicted to let something be on time; absent = not by waiting for them. */
+      readonly retryAfterMs?: number;
+    };
 
-/** Every candidate with its numbers, and the choice among them. */
+/** A variant at a place, as calibrations know it. */
+export type PlacedVariant = Pick<Option, 'variant' | 'revision' | 'tier' | 'deviceClass' | 'worker'>;
+
+/** The choice, and the candidates with their numbers: all of them, or those that were kept of `considered` many. */
 export interface Decision {
   readonly candidates: readonly JudgedOption[];
   readonly choice: Choice;
+  /** Absent = as many as there are candidates. */
+  readonly considered?: number;
+  /** What `passedOver` says of all that were considered; absent where all were kept. */
+  readonly passedOver?: readonly PlacedVariant[];
 }
 
 /** For each demand that alone stands in the way: the value with which something would have been feasible. */
@@ -57,28 +75,43 @@ export interface NearestFeasible {
  * Feasible is an option without blockers whose accuracy, privacy and worst-case cost hold and for which
  * P(latency ≤ deadline) ≥ target. Among the feasible the cheapest wins, among equally cheap the more accurate, then
  * the faster, then the first by name: equal facts give equal choices in any order. `prefer: accuracy` asks for the
- * most accurate first. When only the deadline stands in the way, `best_effort` takes the option most likely to meet
- * it; no other demand is ever broken.
+ * most accurate first. Where nothing is feasible and the caller names an accuracy that will still do, `degradeTo`, the rule
+ * is asked again with that one; who does not name one never gets less than it asked for. When only the deadline stands in
+ * the way, `best_effort` takes the option most likely to meet it, of each variant on each class of devices the
+ * soonest; no other demand is ever broken.
  *
  * @param elapsedMs milliseconds of the request's budget that are already spent.
  */
 export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs = 0): Decision {
-  const candidates = options.map((option) => judge(spec, option, elapsedMs));
+  const candidates = options.map((option) => judgeOption(spec, option, elapsedMs));
+  const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
   const feasible = candidates.filter((candidate) => candidate.reasons.length === 0);
-  const best = first(feasible, spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST);
-  if (best !== undefined) return { candidates, choice: { kind: 'meets-slo', chosen: best } };
+  const best = first(feasible, order);
+  if (best !== undefined) {
+    return { candidates, choice: { kind: 'meets-slo', chosen: best, isDegraded: false } };
+  }
+  const lesser = first(candidates.filter(isAllowedBelow(spec)), order);
+  if (lesser !== undefined) {
+    return { candidates, choice: { kind: 'meets-slo', chosen: lesser, isDegraded: true } };
+  }
 
   const late = candidates.filter((candidate) =>
     candidate.reasons.every((reason) => reason.code === 'too-slow'),
   );
-  const likeliest = first(late, BY_PUNCTUALITY);
+  const likeliest = first(soonestOfKinds(late), BY_PUNCTUALITY);
   if (likeliest !== undefined && spec.onInfeasible === 'best_effort') {
     return { candidates, choice: { kind: 'best-effort', chosen: likeliest } };
   }
   const message = refusalMessage(candidates);
+  const afterMs = retryAfterMs(spec, candidates);
   return {
     candidates,
-    choice: { kind: 'refused', message, nearest: nearestFeasible(candidates) },
+    choice: {
+      kind: 'refused',
+      message,
+      nearest: nearestFeasible(candidates),
+      ...(afterMs !== undefined && { retryAfterMs: afterMs }),
+    },
   };
 }
 
@@ -86,12 +119,16 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
  * The place that a request would have gone to, had the calibration of its latency not said that it would be late; of a
  * cascade both stages. Empty when there was none. See `CalibrationBook.passedOver`.
  */
-export function passedOver(spec: RequestSpec, { candidates, choice }: Decision): Option[] {
+export function passedOver(spec: RequestSpec, decision: Decision): readonly PlacedVariant[] {
+  const { candidates, choice } = decision;
+  if (decision.passedOver !== undefined) return decision.passedOver;
   const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
   const passed = candidates.filter((candidate) => {
     const { option, reasons, spentMs } = candidate;
     if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCalibrated(option)) return false;
-    if (choice.kind === 'meets-slo' && order(candidate, choice.chosen) > 0) return false;
+    // A less accurate one than asked for was chosen only because none of these would do.
+    const isPreferred = choice.kind === 'meets-slo' && !choice.isDegraded;
+    if (isPreferred && order(candidate, choice.chosen) > 0) return false;
     return cascadeProbability(uncalibrated(option), spec.sloMs - spentMs) >= spec.sloTarget;
   });
   const best = first(passed, order)?.option;
@@ -108,7 +145,8 @@ function uncalibrated({ calibration: _, second, ...option }: Option): Option {
   return { ...option, second: { ...second, option: uncalibrated(second.option) } };
 }
 
-function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption {
+/** What is predicted of one option for a request, and why it will not do, if it will not. */
+export function judgeOption(spec: RequestSpec, option: Option, spentMs: number): JudgedOption {
   const probability = cascadeProbability(option, spec.sloMs - spentMs);
   const reasons: Reason[] = [...option.blockers];
   if (spec.model !== undefined && option.model !== spec.model) {
@@ -153,6 +191,33 @@ function judge(spec: RequestSpec, option: Option, spentMs: number): JudgedOption
     onTimeProbability: probability,
     reasons,
   };
+}
+
+/**
+ * Of each variant on each class of devices the soonest. A longer wait is also a vaguer one, which may make a hopeless place
+ * look a little less so: no reason to prefer it.
+ */
+function soonestOfKinds(candidates: readonly JudgedOption[]): JudgedOption[] {
+  const soonest = new Map<string, JudgedOption>();
+  for (const candidate of candidates) {
+    const { option } = candidate;
+    const kind = `${option.variant} ${option.tier} ${option.deviceClass}`;
+    const known = soonest.get(kind);
+    const isSooner =
+      known === undefined ||
+      candidate.predictedMs < known.predictedMs ||
+      (candidate.predictedMs === known.predictedMs && byName(candidate, known) < 0);
+    if (isSooner) soonest.set(kind, candidate);
+  }
+  return [...soonest.values()];
+}
+
+/** Whether only the accuracy keeps a candidate out, by no more than the caller allows where nothing else is on time. */
+function isAllowedBelow({ degradeTo }: RequestSpec): (candidate: JudgedOption) => boolean {
+  return ({ option, reasons }) =>
+    degradeTo !== undefined &&
+    option.accuracy >= degradeTo &&
+    reasons.every(({ code }) => code === 'accuracy-below-minimum');
 }
 
 function keepsPrivacy({ privacy }: RequestSpec, { tier, second }: Option): boolean {
@@ -225,6 +290,38 @@ function nearestFeasible(candidates: readonly JudgedOption[]): NearestFeasible {
     ...(secret.length > 0 && { privacy: secret.includes('edge') ? ('no_pool' as const) : ('any' as const) }),
   };
 }
+
+/** Halvings of the time that is looked for; the rest is below a thousandth of it. */
+const RETRY_HALVINGS = 10;
+
+/** The shortest time in which the queue of a candidate that only its load keeps out will let it be on time. */
+function retryAfterMs(spec: RequestSpec, candidates: readonly JudgedOption[]): number | undefined {
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { option, reasons, spentMs } of candidates) {
+    if (reasons.length === 0 || !reasons.every(({ code }) => LOAD_CODES.has(code))) continue;
+    const { queue, compute } = option.parts;
+    const isOnTimeIn = (ms: number) => {
+      const share = queue.meanMs > 0 ? Math.max(0, 1 - ms / queue.meanMs) : 0;
+      const shorter = { meanMs: queue.meanMs * share, varianceMs2: queue.varianceMs2 * share * share };
+      const later = { ...option, parts: { ...option.parts, queue: shorter } };
+      return cascadeProbability(later, spec.sloMs - spentMs) >= spec.sloTarget;
+    };
+    // A full queue has room again when one of its requests has been answered.
+    let early = reasons.some(({ code }) => code === 'queue-full') ? compute.meanMs : 0;
+    let late = Math.max(early, Math.min(queue.meanMs, soonestMs));
+    if (early >= soonestMs || !isOnTimeIn(late)) continue;
+    for (let halving = 0; halving < RETRY_HALVINGS && !isOnTimeIn(early); halving += 1) {
+      const middle = (early + late) / 2;
+      if (isOnTimeIn(middle)) late = middle;
+      else early = middle;
+    }
+    soonestMs = isOnTimeIn(early) ? early : late;
+  }
+  return Number.isFinite(soonestMs) ? soonestMs : undefined;
+}
+
+/** What keeps a candidate out for as long as there is too much to do. */
+const LOAD_CODES: ReadonlySet<Reason['code']> = new Set(['queue-full', 'too-slow']);
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

@@ -63,7 +63,9 @@ export {
   type Decision,
   decide,
   type JudgedOption,
+  judgeOption,
   type NearestFeasible,
+  type PlacedVariant,
   passedOver,
   type Reason,
 } from './decide.ts';
@@ -109,6 +111,14 @@ export {
   parseGolden,
 } from './golden.ts';
 export {
+  DEFAULT_MAX_HEDGE_SHARE,
+  HEDGE_QUANTILE,
+  HedgeBudget,
+  hedgeChoice,
+  hedgeDelayMs,
+  LEAST_HEDGE_CHANCE,
+} from './hedge.ts';
+export {
   imageToTensor,
   type Pixels,
 } from './image.ts';
@@ -122,6 +132,10 @@ export {
 export {
   FRESH_FOR_MS,
   LoadView,
+  MOST_STALENESS,
+  staleness,
+  WAIT_DEVIATION,
+  waitMoments,
 } from './load-view.ts';
 export { applyOrientation, type Orientation, readOrientation } from './orientation.ts';
 export {
@@ -138,6 +152,25 @@ export {
   type TierCost,
   variantBytes,
 } from './pareto.ts';
+export {
+  canReplace,
+  type DescribeOffer,
+  type Dominator,
+  type LiveCurve,
+  type Offer,
+  type OfferFacts,
+  OfferList,
+  type ReplicaName,
+} from './placement/offer-list.ts';
+export {
+  chosenOption,
+  type IndexChoice,
+  type IndexedWorker,
+  type IndexRequest,
+  type PassedOver,
+  PlacementIndex,
+} from './placement/placement-index.ts';
+export type { Place as WorkerPlace } from './placement/worker-group.ts';
 export { checkLinearProgram, LinearProgramBuilder, MAX_PROGRAM_SIZE } from './plan/linear-program.ts';
 export {
   type ClassPlan,
@@ -183,6 +216,15 @@ export type {
   TaskRecord,
 } from './ports/stores.ts';
 export { predict } from './predict.ts';
+export {
+  type ClassUse,
+  missesPerBusyMs,
+  NO_PRICES,
+  type PricedClass,
+  type PriceRule,
+  PriceTracker,
+  priceOf,
+} from './prices.ts';
 export {
   blend,
   type Footprint,

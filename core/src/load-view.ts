@@ -3,6 +3,12 @@ import type { Load, Moments } from '@nearfar/protocol';
 /** A load report older than this says little; the wait it predicts is widened in proportion to its age. */
 export const FRESH_FOR_MS = 1_500;
 
+/** Age makes a prediction vaguer up to this many times `FRESH_FOR_MS`. */
+export const MOST_STALENESS = 10;
+
+/** The spread of a wait that was just reported, as a share of its mean: queues are about as variable as they are long. */
+export const WAIT_DEVIATION = 0.5;
+
 interface Dispatched {
   readonly sequence: number;
   readonly serviceMs: number;
@@ -12,12 +18,14 @@ interface Dispatched {
  * What the coordinator believes about one worker's queue: its last load report, plus what was dispatched since.
  *
  * The worker is the authority: each report says up to which `sequence` it counts, so work is never counted twice nor
- * forgotten, however late the report arrives.
+ * forgotten, however late the report arrives. Between reports everything drains as time passes, so that all of it comes
+ * down to one absolute time at which the worker will be free.
  */
 export class LoadView {
   readonly #slots: number;
   #load: Load | undefined;
-  #reportedAt = 0;
+  #reportedAt = Number.NEGATIVE_INFINITY;
+  #freeAt = Number.NEGATIVE_INFINITY;
   #unseen: Dispatched[] = [];
 
   constructor(slots: number) {
@@ -31,14 +39,25 @@ export class LoadView {
     return this.#load;
   }
 
-  /** Milliseconds since the newest report; infinite before the first. */
-  ageMs(now: number): number {
-    return this.#load === undefined ? Number.POSITIVE_INFINITY : Math.max(0, now - this.#reportedAt);
+  /** When it will have done all that is known of; in the past when it is idle. */
+  get freeAtMs(): number {
+    return this.#freeAt;
   }
 
-  /** Notes that a request predicted to take `serviceMs` went to the worker. */
-  dispatched(sequence: number, serviceMs: number): void {
+  /** When the newest report arrived; minus infinity before the first. */
+  get reportedAtMs(): number {
+    return this.#reportedAt;
+  }
+
+  /** Milliseconds since the newest report; infinite before the first. */
+  ageMs(now: number): number {
+    return Math.max(0, now - this.#reportedAt);
+  }
+
+  /** Notes that a request predicted to take `serviceMs` went to the worker at `now`; it is spread over the slots. */
+  dispatched(sequence: number, serviceMs: number, now: number): void {
     this.#unseen.push({ sequence, serviceMs });
+    this.#freeAt = Math.max(this.#freeAt, now) + serviceMs / this.#slots;
   }
 
   /** Takes in a load report that arrived at `now`. An older one than the newest known is ignored. */
@@ -47,6 +66,8 @@ export class LoadView {
     this.#load = load;
     this.#reportedAt = now;
     this.#unseen = this.#unseen.filter((entry) => entry.sequence > load.lastSequence);
+    const unseenMs = this.#unseen.reduce((sum, entry) => sum + entry.serviceMs, 0) / this.#slots;
+    this.#freeAt = now + load.backlogMs + unseenMs;
   }
 
   /** Requests that the worker holds or that are on their way to it. */
@@ -55,19 +76,21 @@ export class LoadView {
   }
 
   /**
-   * How long a request sent now would wait for its batch to start.
-   *
-   * The reported backlog drains as time passes; what was dispatched since is added at its predicted service time,
-   * spread over the worker's slots. The spread grows with the backlog (queues are about as variable as they are
-   * long) and with the age of the report.
+   * How long a request sent now would wait for its batch to start, whatever its priority: one that the worker will prefer
+   * waits less than that, never longer.
    */
   wait(now: number): Moments {
-    const reported =
-      this.#load === undefined ? 0 : Math.max(0, this.#load.backlogMs - (now - this.#reportedAt));
-    const unseen = this.#unseen.reduce((sum, entry) => sum + entry.serviceMs, 0) / this.#slots;
-    const meanMs = reported + unseen;
-    const staleness = Math.min(10, this.ageMs(now) / FRESH_FOR_MS);
-    const deviation = 0.5 * meanMs * (1 + Math.max(0, staleness - 1));
-    return { meanMs, varianceMs2: deviation * deviation };
+    return waitMoments(Math.max(0, this.#freeAt - now), this.ageMs(now));
   }
+}
+
+/** A wait as a distribution: its spread grows with its length and with the age of the report that it rests on. */
+export function waitMoments(waitMs: number, ageMs: number): Moments {
+  const deviation = WAIT_DEVIATION * waitMs * staleness(ageMs);
+  return { meanMs: waitMs, varianceMs2: deviation * deviation };
+}
+
+/** By how much age widens a wait, from 1. */
+export function staleness(ageMs: number): number {
+  return Math.max(1, Math.min(MOST_STALENESS, ageMs / FRESH_FOR_MS));
 }

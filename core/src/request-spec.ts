@@ -8,6 +8,8 @@ export interface RequestSpec {
   /** Least probability of meeting the deadline that a feasible placement has, 0 to 1. */
   readonly sloTarget: number;
   readonly minAccuracy: number;
+  /** Accuracy that will still do where nothing of `minAccuracy` is on time; undefined = none below it. */
+  readonly degradeTo: number | undefined;
   readonly model: string | undefined;
   /** Pins one variant; from `/versions/{variant}` in the URL. */
   readonly variant: string | undefined;
@@ -38,6 +40,7 @@ export function resolveSpec(parameters: Parameters, defaults: Parameters, varian
     sloMs,
     sloTarget: merged.slo_target ?? LIMITS.defaultSloTarget,
     minAccuracy: merged.min_accuracy ?? 0,
+    degradeTo: merged.degrade_to,
     model: merged.model,
     variant,
     maxCostPicoUsd: merged.max_cost_usd === undefined ? undefined : fromUsd(merged.max_cost_usd),

@@ -23,6 +23,8 @@ export const parametersSchema = v.object({
   ),
   /** Lowest accuracy that will do, 0 to 1. */
   min_accuracy: v.optional(unit),
+  /** Accuracy that will still do where nothing of `min_accuracy` is on time, 0 to 1; absent = none below it. */
+  degrade_to: v.optional(unit),
   /** Restricts the choice to one model. */
   model: v.optional(v.string()),
   /** Bound on the worst-case cost of this request in US dollars. */

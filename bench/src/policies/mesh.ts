@@ -4,6 +4,7 @@ import {
   decide,
   type Option,
   onTimeProbability,
+  type PlacedVariant,
   type Promised,
   passedOver,
   type RequestSpec,
@@ -199,7 +200,7 @@ class MeshPolicy implements Policy {
     return calibration === undefined ? option : { ...option, calibration };
   }
 
-  #key(task: string, { variant, tier, deviceClass }: Option): CalibrationKey {
+  #key(task: string, { variant, tier, deviceClass }: PlacedVariant): CalibrationKey {
     return { task, variant, revision: REVISION, tier, deviceClass };
   }
 
@@ -229,6 +230,6 @@ class MeshPolicy implements Policy {
 }
 
 /** What has a factor of its own: a worker, and all devices of a class, each of which makes few requests. */
-function placeOf({ tier, deviceClass, worker }: Option): string {
+function placeOf({ tier, deviceClass, worker }: PlacedVariant): string {
   return tier === 'browser' ? deviceClass : worker;
 }

@@ -14,6 +14,7 @@ import { openAccountFile } from '../drivers/node/account-file.ts';
 import { openArtifactFolder } from '../drivers/node/artifact-folder.ts';
 import { openAssetFolder } from '../drivers/node/asset-folder.ts';
 import { nodeClock } from '../drivers/node/clock.ts';
+import { createHighsSolver } from '../drivers/node/highs-solver.ts';
 import { createPictureThread } from '../drivers/node/picture-thread.ts';
 import { openSqliteStores, type SqliteStores } from '../drivers/node/sqlite-stores.ts';
 import { loadSecret, readPrices } from '../drivers/node/state-files.ts';
@@ -40,8 +41,11 @@ export interface NodeCoordinatorOptions
       | 'unknownCallerNetwork'
       | 'reportEveryMs'
       | 'callerRate'
+      | 'maxHedgeShare'
       | 'maxHeldBytes'
       | 'embeddedWorkerIds'
+      | 'planEveryMs'
+      | 'planLoads'
       | 'registrar'
     >
   > {
@@ -79,9 +83,12 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     unknownCallerNetwork,
     reportEveryMs,
     callerRate,
+    maxHedgeShare,
     maxHeldBytes,
     embeddedWorkerIds,
     registrar,
+    planEveryMs,
+    planLoads,
   } = options;
   const coordinator = await createCoordinator({
     clock,
@@ -91,6 +98,7 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     prices: await readPrices(options.pricesFile),
     secret,
     pictures: createPictureThread(),
+    solver: createHighsSolver(),
     log,
     ...(options.assetsDirectory !== undefined && { assets: openAssetFolder(options.assetsDirectory) }),
     ...(isAuthRequired !== undefined && { isAuthRequired }),
@@ -98,9 +106,12 @@ export async function startNodeCoordinator(options: NodeCoordinatorOptions): Pro
     ...(unknownCallerNetwork !== undefined && { unknownCallerNetwork }),
     ...(reportEveryMs !== undefined && { reportEveryMs }),
     ...(callerRate !== undefined && { callerRate }),
+    ...(maxHedgeShare !== undefined && { maxHedgeShare }),
     ...(maxHeldBytes !== undefined && { maxHeldBytes }),
     ...(embeddedWorkerIds !== undefined && { embeddedWorkerIds }),
     ...(registrar !== undefined && { registrar }),
+    ...(planEveryMs !== undefined && { planEveryMs }),
+    ...(planLoads !== undefined && { planLoads }),
   });
   const server = createAdaptorServer({ fetch: coordinator.app.fetch }) as Server;
   server.requestTimeout = REQUEST_WITHIN_MS;

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
+import { planMetrics } from '../planning/plan-view.ts';
 import { gate } from './gate.ts';
 
 /** `GET /metrics` in the Prometheus text format. */
@@ -10,9 +11,11 @@ export function metricsRoutes(context: Context): Hono<AppEnvironment> {
       state: worker.state,
       waiting: worker.load.load?.waiting ?? 0,
     }));
-    context.leases.expire(context.options.clock.now());
+    const now = context.options.clock.now();
+    context.leases.expire(now);
     return http.body(
-      context.metrics.render(workers, context.leases.counts, context.calibrations.counts),
+      context.metrics.render(workers, context.leases.counts, context.calibrations.counts) +
+        planMetrics(context.planner.current, now),
       200,
       {
         'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',

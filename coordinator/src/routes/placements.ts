@@ -6,7 +6,7 @@ import { describeChoice } from '../decisions.ts';
 import { grantLease } from '../leases.ts';
 import { admitSpec, admitTarget } from '../steps/admit.ts';
 import { decideAmongAll } from '../steps/cascade.ts';
-import { pageOptions } from '../steps/decide.ts';
+import { pageOptions } from '../steps/options.ts';
 import { refusalError } from '../steps/place.ts';
 import { readJson } from './body.ts';
 import { entry, gate } from './gate.ts';

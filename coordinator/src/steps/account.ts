@@ -11,8 +11,8 @@ import { MeshError, type Outcome, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
 import type { OutcomeRecord } from '../decisions.ts';
 import type { Admitted } from './admit.ts';
-import { weightBytes } from './decide.ts';
 import type { Execution } from './execute.ts';
+import { weightBytes } from './options.ts';
 
 /** Books an answered request: each of its executions, and how it went as a whole. */
 export function accountExecuted(
@@ -43,7 +43,8 @@ export function accountExecuted(
  *
  * @returns what it cost, in whole picodollars.
  */
-function book(context: Context, admitted: Admitted, { placement, executed, rows }: Execution): number {
+function book(context: Context, admitted: Admitted, execution: Execution): number {
+  const { placement, executed, rows, wastedMs: wasted } = execution;
   const { prices } = context.options;
   const { result, outputs } = executed;
   const usdPerHour = workerUsdPerHour(prices, placement.worker.hello);
@@ -56,7 +57,7 @@ function book(context: Context, admitted: Admitted, { placement, executed, rows 
   });
   const answerBytes = outputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
   const costPicoUsd = share + remoteCostPicoUsd(prices, 0, 0, answerBytes);
-  append(context, admitted, {
+  const booking: Booking = {
     variant: placement.variant.variant,
     tier: placement.worker.hello.tier,
     worker: placement.worker.id,
@@ -64,8 +65,21 @@ function book(context: Context, admitted: Admitted, { placement, executed, rows 
     busyMs: (result.computeMs * rows) / batchSize,
     batchSize: result.batchSize,
     costPicoUsd,
-  });
+  };
+  if (wasted === undefined) append(context, admitted, booking);
+  else context.background('account of a hedged request', bookWithWaste(context, admitted, booking, wasted));
   return costPicoUsd;
+}
+
+/** Books an execution as soon as it is known what a second one did in vain: what was appended is never changed. */
+async function bookWithWaste(
+  context: Context,
+  admitted: Admitted,
+  booking: Booking,
+  wasted: Promise<number>,
+): Promise<void> {
+  const wastedMs = await wasted;
+  append(context, admitted, wastedMs > 0 ? { ...booking, wastedMs } : booking);
 }
 
 function sumOf(executions: readonly Execution[], value: (execution: Execution) => number): number {
@@ -146,7 +160,7 @@ export function accountReported(
 
 type Booking = Pick<
   AccountRecord,
-  'variant' | 'tier' | 'worker' | 'status' | 'busyMs' | 'batchSize' | 'costPicoUsd'
+  'variant' | 'tier' | 'worker' | 'status' | 'busyMs' | 'wastedMs' | 'batchSize' | 'costPicoUsd'
 >;
 
 function append(context: Context, admitted: Admitted, booking: Booking): void {

@@ -104,6 +104,7 @@ const QUERY_PARAMETERS: Readonly<Record<keyof Parameters, QueryKind>> = {
   slo_ms: 'number',
   slo_target: 'number',
   min_accuracy: 'number',
+  degrade_to: 'number',
   model: 'text',
   max_cost_usd: 'number',
   prefer: 'text',

@@ -18,8 +18,9 @@ import { MeshError, type Tensor, type VariantSpec } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
 import { type AttemptRecord, describeChoice } from '../decisions.ts';
 import type { Admitted } from './admit.ts';
-import { type Asked, decideRequest, workerOptions } from './decide.ts';
+import { decideRequest } from './decide.ts';
 import { type Execution, execute, type Trail } from './execute.ts';
+import { type Asked, workerOptions } from './options.ts';
 import { replaceRows, takeRows } from './tensor-rows.ts';
 
 /** A cascade's answer: of the small stage alone, or with the large one's for the inputs that it was not sure of. */

@@ -1,11 +1,14 @@
-import { type Decision, explainCandidates, type RequestSpec } from '@nearfar/core';
+import { type Decision, explainCandidates, hedgeChoice, hedgeDelayMs, type RequestSpec } from '@nearfar/core';
 import { type Candidate, MeshError } from '@nearfar/protocol';
 import type { Context } from '../context.ts';
 import { type AttemptRecord, type ChoiceRecord, describeChoice } from '../decisions.ts';
 import type { Executed } from '../fleet-worker.ts';
+import { MAX_REDECISIONS } from '../task-offers.ts';
 import type { Admitted } from './admit.ts';
-import { type Asked, decideRequest, MAX_REDECISIONS } from './decide.ts';
+import { decideRequest } from './decide.ts';
+import type { Asked } from './options.ts';
 import { type Placement, place } from './place.ts';
+import { type Placed, race } from './race.ts';
 
 /** An executed request, where it ran and how that was decided. */
 export interface Execution {
@@ -14,6 +17,8 @@ export interface Execution {
   readonly executed: Executed;
   /** Inputs along the batch axis. */
   readonly rows: number;
+  /** Busy milliseconds of a second execution whose answer was not needed, once known; undefined where there was none. */
+  readonly wastedMs?: Promise<number>;
 }
 
 /** What a decision's record holds of the stages that belong to it. */
@@ -31,9 +36,12 @@ export interface Trail {
 }
 
 /**
- * Decides, places and executes. A worker that refuses or is lost is blocked and the request is decided again, at most
- * `MAX_REDECISIONS` times; work that a worker dropped because its deadline passed is decided again without that
- * block, since only the deadline stood in the way.
+ * Decides, places and executes. A worker that refuses or is lost is blocked and the request is decided again; work that a
+ * worker dropped because its deadline passed is decided again without that block, since only the deadline stood in the way.
+ *
+ * A request that overruns what was predicted of it is executed a second time on another worker, once, where one has a fair
+ * chance to be on time and the mesh's budget allows. All in all there are at most `1 + MAX_REDECISIONS` executions, for which
+ * the worst-case cost of each option pays.
  */
 export async function execute(
   context: Context,
@@ -41,60 +49,59 @@ export async function execute(
   asked: Asked,
   trail: Trail = { spec: admitted.spec, attempts: [], before: [] },
 ): Promise<Execution> {
+  const { spec, arrivedAt, rows } = admitted;
+  const { clock } = context.options;
   const blocked = new Map<string, string>();
-  const { attempts } = trail;
-  for (let round = 0; ; round += 1) {
-    const elapsedMs = context.options.clock.now() - admitted.arrivedAt;
-    const decided = round === 0 ? trail.first : undefined;
-    const decision = decided ?? decideRequest(context, admitted.spec, asked, elapsedMs, blocked);
+  let executions = 0;
+  let isHedged = false;
+
+  const hedgeFor =
+    ({ placement }: Placed) =>
+    (): Placed | undefined => {
+      const elapsedMs = clock.now() - arrivedAt;
+      if (isHedged || executions > MAX_REDECISIONS || elapsedMs >= spec.sloMs) return undefined;
+      if (!context.hedges.hasToken) return undefined;
+      const others = new Map(blocked).set(placement.worker.id, 'The request is being executed there');
+      const decision = decideRequest(context, spec, asked, elapsedMs, others);
+      if (hedgeChoice(decision) === undefined) return undefined;
+      const second = place(context, admitted, decision);
+      context.hedges.take();
+      isHedged = true;
+      executions += 1;
+      return { placement: second, decision, elapsedMs, isHedge: true };
+    };
+  const onEnd = ({ placement, decision, isHedge }: Placed, error?: MeshError) => {
+    trail.attempts.push({
+      variant: placement.variant.variant,
+      worker: placement.worker.id,
+      ...(error !== undefined && { code: error.code }),
+      ...(isHedge && { isHedge }),
+    });
     record(context, admitted, decision, trail);
-    let placement: Placement | undefined;
+    if (error !== undefined && error.code !== 'MESH_DEADLINE_EXCEEDED')
+      blocked.set(placement.worker.id, `${error.code}: ${error.message}`);
+  };
+
+  for (;;) {
+    const elapsedMs = clock.now() - arrivedAt;
+    const decided = executions === 0 ? trail.first : undefined;
+    const decision = decided ?? decideRequest(context, spec, asked, elapsedMs, blocked);
+    record(context, admitted, decision, trail);
+    const placement = place(context, admitted, decision);
+    executions += 1;
+    const first: Placed = { placement, decision, elapsedMs, isHedge: false };
+    const mayHedge = context.hedges.isOpen && !isHedged;
+    const hedgeAfterMs = mayHedge ? hedgeDelayMs(placement.judged.option) : undefined;
     try {
-      placement = place(context, admitted, decision);
-      const isGivenUp = attempts.some(({ code }) => code === 'MESH_DEADLINE_EXCEEDED');
-      const executed = await attempt(context, admitted, placement, elapsedMs, isGivenUp);
-      attempts.push({ variant: placement.variant.variant, worker: placement.worker.id });
-      record(context, admitted, decision, trail);
-      return { placement, decision, executed, rows: admitted.rows };
+      const answered = await race(context, admitted, first, { hedgeAfterMs, hedge: hedgeFor(first), onEnd });
+      const { executed, wastedMs } = answered;
+      const { placement, decision } = answered;
+      return { placement, decision, executed, rows, ...(wastedMs !== undefined && { wastedMs }) };
     } catch (error) {
-      if (placement === undefined || !(error instanceof MeshError)) throw error;
-      attempts.push({ variant: placement.variant.variant, worker: placement.worker.id, code: error.code });
-      record(context, admitted, decision, trail);
-      if (round >= MAX_REDECISIONS || !mayRetry(error, context, admitted)) throw error;
-      if (error.code !== 'MESH_DEADLINE_EXCEEDED')
-        blocked.set(placement.worker.id, `${error.code}: ${error.message}`);
+      if (!(error instanceof MeshError)) throw error;
+      if (executions > MAX_REDECISIONS || !mayRetry(error, context, admitted)) throw error;
     }
   }
-}
-
-async function attempt(
-  context: Context,
-  admitted: Admitted,
-  placement: Placement,
-  elapsedMs: number,
-  isGivenUp: boolean,
-): Promise<Executed> {
-  const { requestId, spec, tensors, signal } = admitted;
-  const timeoutMs = spec.timeoutMs - elapsedMs;
-  if (timeoutMs <= 0)
-    throw new MeshError('MESH_DEADLINE_EXCEEDED', `The time limit of ${spec.timeoutMs} ms has passed`);
-  // While the deadline can be met, the worker orders and batches by it; after that an answer is useful until the limit.
-  // A worker that dropped the request before its deadline knew better than the prediction: it is late, and useful all the same.
-  const isOnTime = placement.kind === 'meets-slo' && !isGivenUp;
-  const budgetMs = isOnTime ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
-  const { worker, variant, judged } = placement;
-  const execution = {
-    requestId,
-    spec: variant,
-    tensors,
-    rows: admitted.rows,
-    serviceMs: judged.option.parts.compute.meanMs,
-    budgetMs: Math.max(0, budgetMs),
-    timeoutMs,
-    priority: spec.priority,
-    signal,
-  };
-  return context.calibrations.watch(variant, judged.option, () => worker.execute(execution));
 }
 
 function mayRetry(error: MeshError, context: Context, { arrivedAt, spec, signal }: Admitted): boolean {
@@ -113,7 +120,17 @@ function record(
   const at = context.decisions.find(id)?.at ?? new Date(context.options.clock.wallTime()).toISOString();
   const choice = whole ?? describeChoice(decision);
   context.decisions.put(
-    { id, at, source: 'request', subject, task: task.task, spec, choice, attempts: [...attempts] },
+    {
+      id,
+      at,
+      source: 'request',
+      subject,
+      task: task.task,
+      spec,
+      choice,
+      attempts: [...attempts],
+      ...(decision.considered !== undefined && { considered: decision.considered }),
+    },
     () => [...before.flatMap((explain) => explain()), ...explainCandidates(decision)],
   );
 }

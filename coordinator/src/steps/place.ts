@@ -23,6 +23,9 @@ const PASSING: ReadonlySet<string> = new Set([
   'worker-silent',
 ]);
 
+/** A queue that is longer than this is no passing overload. */
+const MAX_RETRY_AFTER_MS = 300_000;
+
 /**
  * The worker and variant that a decision chose.
  *
@@ -39,7 +42,10 @@ export function place(context: Context, admitted: Admitted, decision: Decision):
   return { kind: choice.kind, worker, variant, judged: choice.chosen };
 }
 
-/** The error of a refused decision. */
+/**
+ * The error of a refused decision: a lack of capacity where waiting will help, with how long that is predicted to take where
+ * queues are what is waited for; else the demands cannot be met.
+ */
 export function refusalError(
   { candidates, choice }: Decision,
   decisionId: string,
@@ -47,8 +53,11 @@ export function refusalError(
 ): MeshError {
   const message = choice.kind === 'refused' ? choice.message : 'Nothing was refused';
   const details = { ...refusalDetails(candidates, choice), decision_id: decisionId };
-  if (privacy !== 'local_only' && (candidates.length === 0 || candidates.some(isPassing))) {
-    return new MeshError('MESH_NO_CAPACITY', message, { details, retryAfterSeconds: 1 });
+  const afterMs = choice.kind === 'refused' ? choice.retryAfterMs : undefined;
+  const isOverload = afterMs !== undefined && afterMs <= MAX_RETRY_AFTER_MS;
+  if (isOverload || (privacy !== 'local_only' && (candidates.length === 0 || candidates.some(isPassing)))) {
+    const retryAfterSeconds = isOverload ? Math.max(1, Math.ceil(afterMs / 1_000)) : 1;
+    return new MeshError('MESH_NO_CAPACITY', message, { details, retryAfterSeconds });
   }
   return new MeshError('MESH_NO_FEASIBLE_PLACEMENT', message, { details });
 }

@@ -111,6 +111,11 @@ export interface AccountRecord {
   readonly worker: string;
   readonly status: 'ok' | 'failed' | 'cancelled';
   readonly busyMs: number;
+  /**
+   * Busy milliseconds of a second execution whose answer was not needed. The caller is not charged for them; absent = there
+   * was none, or it never ran.
+   */
+  readonly wastedMs?: number;
   readonly batchSize: number;
   readonly costPicoUsd: number;
   /** `measured` by the mesh, or `reported` by a page (a hint). */

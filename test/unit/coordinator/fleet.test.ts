@@ -269,6 +269,35 @@ describe('the fleet', () => {
     expect(fleet.list()).toEqual([]);
   });
 
+  test('says what came of a cancelled request: its result, or nothing', async () => {
+    const { fleet, join } = setUp();
+    const link = join();
+    const worker = fleet.find('w1');
+    const fates: unknown[] = [];
+    const cancelled = async (requestId: string) => {
+      const abort = new AbortController();
+      const onLate: NonNullable<Execution['onLate']> = (result) => fates.push([requestId, result?.computeMs]);
+      const executed = worker?.execute(execution({ requestId, signal: abort.signal, onLate }));
+      const rejected = expect(executed).rejects.toMatchObject({ code: 'MESH_CANCELLED' });
+      abort.abort();
+      await rejected;
+    };
+    const timing = { queueMs: 0, batchWaitMs: 0, computeMs: 7, batchSize: 1, batchOffset: 0, load: LOAD };
+    await cancelled('running');
+    link.deliver({ type: 'execute-result', requestId: 'running', ...timing });
+    await cancelled('waiting');
+    const error = { error: 'cancelled while it waited', code: 'MESH_CANCELLED', retryable: false } as const;
+    link.deliver({ type: 'execute-refused', requestId: 'waiting', error, load: LOAD });
+    await cancelled('lost');
+    link.close();
+    link.deliver({ type: 'execute-result', requestId: 'lost', ...timing });
+    expect(fates).toEqual([
+      ['running', 7],
+      ['waiting', undefined],
+      ['lost', undefined],
+    ]);
+  });
+
   test('stops at the time limit, at an abort and at the last credit, and leaves no timer', async () => {
     const { clock, fleet, join } = setUp();
     const link = join();

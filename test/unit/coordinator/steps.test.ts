@@ -74,6 +74,19 @@ describe('place', () => {
     expect(errorCode(refused(['queue-full', 'too-slow']))).toBe('MESH_NO_CAPACITY');
   });
 
+  test('says when to come back where queues alone are in the way', () => {
+    const { candidates } = refused(['too-slow']);
+    const error = (retryAfterMs: number) =>
+      refusalError(
+        { candidates, choice: { kind: 'refused', message: 'no', nearest: {}, retryAfterMs } },
+        'd1',
+        'any',
+      );
+    expect(error(4_200)).toMatchObject({ code: 'MESH_NO_CAPACITY', retryAfterSeconds: 5 });
+    expect(error(3)).toMatchObject({ code: 'MESH_NO_CAPACITY', retryAfterSeconds: 1 });
+    expect(error(1e9).code).toBe('MESH_NO_FEASIBLE_PLACEMENT');
+  });
+
   test('calls it infeasible when the demands are in the way', () => {
     expect(errorCode(refused(['too-slow']))).toBe('MESH_NO_FEASIBLE_PLACEMENT');
     expect(errorCode(refused(['not-ready', 'cost-above-cap']))).toBe('MESH_NO_FEASIBLE_PLACEMENT');

@@ -1,4 +1,5 @@
 import { type Choice, decide, type Option } from '@nearfar/core';
+import type { Parameters } from '@nearfar/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { option, parts, spec, time } from './builders.ts';
@@ -85,6 +86,64 @@ describe('decide', () => {
   test('a refusal names nothing when two demands stand in the way of every option', () => {
     const choice = decide(spec({ privacy: 'local_only', min_accuracy: 0.99 }), [option()]).choice;
     expect(choice).toMatchObject({ kind: 'refused', nearest: {} });
+  });
+
+  test('gives less accuracy only to who allows it, and only where nothing of what was asked for is on time', () => {
+    const busy = option({ variant: 'large', accuracy: 0.95, parts: parts({ queue: time(80, 40) }) });
+    const small = option({ variant: 'small', accuracy: 0.9, costPicoUsd: 10 });
+    const tiny = option({ variant: 'tiny', accuracy: 0.8, costPicoUsd: 1 });
+    const options = [busy, small, tiny];
+    const ask = (over: Parameters) =>
+      decide(spec({ slo_ms: 60, min_accuracy: 0.94, ...over }), options).choice;
+    expect(ask({ degrade_to: 0.85 })).toMatchObject({
+      kind: 'meets-slo',
+      isDegraded: true,
+      chosen: { option: small },
+    });
+    expect(ask({ degrade_to: 0.85, prefer: 'accuracy' })).toMatchObject({ chosen: { option: small } });
+    expect(ask({})).toMatchObject({ kind: 'best-effort', chosen: { option: busy } });
+    expect(ask({ degrade_to: 0.85, slo_ms: 500 })).toMatchObject({
+      isDegraded: false,
+      chosen: { option: busy },
+    });
+    // Where nothing is on time, less accuracy would buy nothing.
+    expect(ask({ degrade_to: 0.85, slo_ms: 2 })).toMatchObject({
+      kind: 'best-effort',
+      chosen: { option: busy },
+    });
+  });
+
+  test('breaks no other demand for the sake of a lesser accuracy', () => {
+    const pool = option({ variant: 'small', tier: 'pool', accuracy: 0.9 });
+    const choice = decide(spec({ min_accuracy: 0.95, degrade_to: 0.8, privacy: 'no_pool' }), [pool]).choice;
+    expect(choice.kind).toBe('refused');
+  });
+
+  test('a refusal says how soon a queue will be short enough', () => {
+    const reject = { slo_ms: 60, on_infeasible: 'reject' as const };
+    const queued = (meanMs: number, over: Partial<Option> = {}) =>
+      option({ parts: parts({ queue: time(meanMs, meanMs / 2) }), ...over });
+    const afterMs = (...options: Option[]) => {
+      const { choice } = decide(spec(reject), options);
+      return choice.kind === 'refused' ? choice.retryAfterMs : Number.NaN;
+    };
+    const [first = 0, second = 0] = [afterMs(queued(200)), afterMs(queued(400), queued(900))];
+    expect(second - first).toBeCloseTo(200, -1);
+    // What remains of the queue by then is on time, and a little earlier it is not.
+    const left = (waitedMs: number) => decide(spec(reject), [queued(200 - waitedMs)]).choice.kind;
+    expect([left(first + 1), left(first - 2)]).toEqual(['meets-slo', 'refused']);
+    expect(afterMs(queued(0, { blockers: [{ code: 'queue-full', message: 'full' }] }))).toBe(5);
+    expect(
+      afterMs(queued(200, { blockers: [{ code: 'worker-silent', message: 'silent' }] })),
+    ).toBeUndefined();
+    expect(afterMs(queued(200, { parts: parts({ queue: time(9), compute: time(100) }) }))).toBeUndefined();
+  });
+
+  test('of workers that differ in their queues alone, best effort takes the soonest', () => {
+    // The vaguer of two hopeless waits looks a little likelier to be short.
+    const soon = option({ worker: 'a', parts: parts({ queue: time(200, 1) }) });
+    const vague = option({ worker: 'b', parts: parts({ queue: time(220, 400) }) });
+    expect(chosen(decide(spec({ slo_ms: 50 }), [vague, soon]).choice)).toBe(soon);
   });
 
   test('time that is already spent counts against the deadline', () => {

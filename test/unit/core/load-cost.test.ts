@@ -8,17 +8,24 @@ describe('load view', () => {
   test('counts work that was dispatched since the report, and only that', () => {
     const view = new LoadView(2);
     view.reported({ ...load, backlogMs: 40, lastSequence: 3 }, 1_000);
-    view.dispatched(4, 20);
+    view.dispatched(4, 20, 1_000);
     expect(view.wait(1_000).meanMs).toBe(50);
+    // What a report does not count yet has to be done after what it counts.
+    view.reported({ ...load, backlogMs: 30, lastSequence: 3 }, 1_005);
+    expect(view.wait(1_005).meanMs).toBe(40);
     view.reported({ ...load, backlogMs: 15, lastSequence: 4 }, 1_010);
     expect(view.wait(1_010).meanMs).toBe(15);
   });
 
-  test('a reported backlog drains as time passes', () => {
+  test('what was reported and what was dispatched drains as time passes', () => {
     const view = new LoadView(1);
     view.reported({ ...load, backlogMs: 40 }, 0);
     expect(view.wait(30).meanMs).toBe(10);
+    view.dispatched(1, 5, 30);
+    expect(view.wait(30).meanMs).toBe(15);
     expect(view.wait(100).meanMs).toBe(0);
+    view.dispatched(2, 5, 100);
+    expect([view.freeAtMs, view.wait(100).meanMs]).toEqual([105, 5]);
   });
 
   test('an older report than the newest known is ignored', () => {
