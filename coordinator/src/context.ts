@@ -1,5 +1,4 @@
 import type { EscalationBook, HedgeBudget, LeaseLedger, ProfileBook, TokenBuckets } from '@nearfar/core';
-import type { PriceTable } from '@nearfar/protocol';
 import type { Claims, TokenGate } from './auth.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Calibrations } from './calibrations.ts';
@@ -15,6 +14,7 @@ import type { Registrations } from './registrations.ts';
 import type { Rollouts } from './rollout/rollouts.ts';
 import type { ShadowLog } from './rollout/shadow-log.ts';
 import type { Usage } from './rollout/usage.ts';
+import type { ShadowPrices } from './shadow-prices.ts';
 
 /** What the steps and the routes share. */
 export interface Context {
@@ -40,8 +40,8 @@ export interface Context {
   readonly escalations: EscalationBook;
   /** What leases were granted of the workers' time. */
   readonly leases: LeaseLedger;
-  /** Prices of scarce capacity, as pages are told them; whoever sets them makes a table with another epoch. */
-  readonly shadowPrices: { table: PriceTable };
+  /** Prices of scarce capacity, for what is decided here and in pages. */
+  readonly shadowPrices: ShadowPrices;
   /** The slow loop. */
   readonly planner: Planner;
   readonly decisions: DecisionLog;

@@ -5,7 +5,6 @@ import {
   EscalationBook,
   HedgeBudget,
   LeaseLedger,
-  NO_PRICES,
   type RegisteredTask,
   type TaskRecord,
   TokenBuckets,
@@ -44,6 +43,7 @@ import { paretoRoutes } from './routes/pareto.ts';
 import { placementRoutes } from './routes/placements.ts';
 import { planRoutes } from './routes/plan.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { ShadowPrices } from './shadow-prices.ts';
 import { learnFromWorker } from './steps/learn.ts';
 
 const DEFAULT_REPORT_EVERY_MS = 1_000;
@@ -149,14 +149,12 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
     workers: () => context.fleet.list(),
     variants: () => rollouts.variants(),
     assignAll: () => context.fleet.assignAll(),
-    onPrices: (table) => {
-      context.shadowPrices.table = table;
-    },
+    onPrices: (prices) => shadowPrices.setPlan(prices),
     closing: closing.signal,
     background,
   });
   const dominance = new DominanceIndex(book, clock);
-  const shadowPrices = { table: NO_PRICES };
+  const shadowPrices = new ShadowPrices(clock, () => context.fleet.list());
   const context: Context = {
     options,
     catalog,

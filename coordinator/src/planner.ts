@@ -47,7 +47,8 @@ export interface PlannerParts {
   readonly variants: () => readonly VariantSpec[];
   /** Brings every worker to hold `Planner.variantsFor` it. */
   readonly assignAll: () => void;
-  readonly onPrices: (table: PriceTable) => void;
+  /** Hears the duals of each plan. */
+  readonly onPrices: (prices: PriceTable['prices']) => void;
   readonly closing: AbortSignal;
   readonly background: (what: string, work: Promise<unknown>) => void;
 }
@@ -133,7 +134,7 @@ export class Planner {
     }
     plan ??= greedyPlan(input, turn);
     this.#current = { plan, input, madeAt: clock.now(), tookMs: clock.now() - startedAt };
-    onPrices({ epoch: plan.prices.epoch, prices: [...plan.prices.prices] });
+    onPrices([...plan.prices.prices]);
     if (this.#parts.planLoads) this.#hold(plan, input);
     return this.#current;
   }

@@ -45,7 +45,7 @@ const LEAST_CHANGE = 0.02;
 const MOST_STEADY_LOAD = 0.98;
 /** Step of the numerical derivative, as a share of the slots. */
 const DERIVATIVE_STEP = 1e-4;
-/** Classes that are followed; one that nobody observes is forgotten by the next plan. */
+/** Classes that are followed; one that is not scarce is forgotten by the next plan. */
 const MAX_CLASSES = 1_000;
 
 interface Followed {
@@ -107,8 +107,14 @@ export class PriceTracker {
     this.#publish();
   }
 
-  /** Takes in how classes were used in the last `seconds`. */
+  /** Takes in how classes were used in the last `seconds`; one that is not among them has no workers and is not scarce. */
   observe(uses: readonly ClassUse[], seconds: number): void {
+    for (const followed of this.#followed.values()) {
+      const { tier, deviceClass } = followed.class;
+      if (uses.some((use) => use.tier === tier && use.deviceClass === deviceClass)) continue;
+      followed.excess = 0;
+      followed.misses = 0;
+    }
     for (const use of uses) {
       const followed = this.#follow(use);
       if (followed === undefined || !(use.utilisation >= 0)) continue;

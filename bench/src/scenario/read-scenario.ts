@@ -42,6 +42,7 @@ export async function readScenario(file: string, options: ReadScenarioOptions = 
   const profiles = await readProfiles(place(content.profiles, 'profiles'), names);
   const fleet = content.fleet.map((entry, index) => fleetClass(file, entry, index));
   checkClasses(file, content, profiles);
+  checkCascades(file, content, profiles);
 
   const tasks: ScenarioTask[] = [];
   let durationMs = 0;
@@ -188,6 +189,33 @@ function checkClasses(
       { file, field: `tasks.${index}.task` },
       `Unknown task "${task}": no profile of it is of a device class that the scenario has`,
     );
+  }
+}
+
+/** Both stages of a cascade have to be variants that something runs, and its own name has to tell it from them. */
+function checkCascades(file: string, { tasks }: ScenarioFile, profiles: readonly ProfileRow[]): void {
+  for (const [index, { task, cascades }] of tasks.entries()) {
+    const variants = new Set(profiles.filter((row) => row.task === task).map(({ variant }) => variant));
+    const names = new Set(variants);
+    for (const [position, { variant, small, large }] of cascades.entries()) {
+      const at = (name: string) => ({ file, field: `tasks.${index}.cascades.${position}.${name}` });
+      for (const [stage, name] of Object.entries({ small, large })) {
+        if (variants.has(name)) continue;
+        const expected = [...variants].join(', ');
+        throw badScenario(
+          at(stage),
+          `No profile of "${task}" has the variant "${name}": expected one of ${expected}`,
+        );
+      }
+      if (small === large) throw badScenario(at('large'), 'Expected another variant than the small stage');
+      if (names.has(variant)) {
+        throw badScenario(
+          at('variant'),
+          `"${task}" has another variant or cascade that is named "${variant}"`,
+        );
+      }
+      names.add(variant);
+    }
   }
 }
 

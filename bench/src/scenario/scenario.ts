@@ -30,6 +30,20 @@ export interface ScenarioTask {
   readonly answerBytes: number;
   /** Milliseconds from the start of the run, rising; `sloMs` where the trace names its own. */
   readonly arrivals: readonly Arrival[];
+  /** Absent = none. */
+  readonly cascades?: readonly ScenarioCascade[];
+}
+
+/** Two variants of a task of which the large one answers what the small one is not sure of. */
+export interface ScenarioCascade {
+  /** Name of the pair, which no profile has. */
+  readonly variant: string;
+  readonly small: string;
+  readonly large: string;
+  /** Of the pair, 0 to 1. */
+  readonly accuracy: number;
+  /** Share of requests, 0 to 1, that go on to the large one: which ones follows from the seed. */
+  readonly escalationRate: number;
 }
 
 export interface Arrival {

@@ -28,6 +28,15 @@ const traceSchema = v.variant('format', [
 /** A trace as the scenario file names it. */
 export type TraceSource = v.InferOutput<typeof traceSchema>;
 
+const cascadeSchema = v.strictObject({
+  variant: name,
+  /** Variants of the task. */
+  small: name,
+  large: name,
+  accuracy: share,
+  escalationRate: share,
+});
+
 /** A scenario file. Unknown fields are refused, so that a misspelt one is not passed over. */
 export const scenarioSchema = v.strictObject({
   $schema: v.optional(v.string()),
@@ -43,6 +52,7 @@ export const scenarioSchema = v.strictObject({
         prefer: v.optional(v.picklist(['cost', 'accuracy']), 'cost'),
         payloadBytes: v.optional(amount, 0),
         answerBytes: v.optional(amount, 0),
+        cascades: v.optional(v.pipe(v.array(cascadeSchema), v.maxLength(100)), []),
         trace: traceSchema,
       }),
     ),

@@ -1,4 +1,5 @@
 import { planGap, toUsd } from '@nearfar/core';
+import type { PriceTable } from '@nearfar/protocol';
 import type { CurrentPlan } from '../planner.ts';
 
 const SECONDS_PER_HOUR = 3_600;
@@ -89,18 +90,26 @@ export function planMetrics(current: CurrentPlan | undefined, now: number): stri
         `nearfar_plan_workers{${labels},count="needed"} ${neededWorkers(current, id)}`,
       ];
     }),
-    '# HELP nearfar_plan_price_usd_per_busy_second Price of scarce time, on top of its cost.',
-    '# TYPE nearfar_plan_price_usd_per_busy_second gauge',
-    ...plan.prices.prices.map(
-      ({ tier, deviceClass, picoUsdPerMs }) =>
-        `nearfar_plan_price_usd_per_busy_second{tier="${tier}",device_class="${escaped(deviceClass)}"} ${toUsd(picoUsdPerMs * 1_000)}`,
-    ),
   ];
   return `${lines.join('\n')}\n`;
 }
 
 function gauge(name: string, help: string, value: number): string[] {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`];
+}
+
+/** The lines of the prices that requests are decided by now in `/metrics`; of a class that is not scarce there is none. */
+export function priceMetrics({ prices }: PriceTable): string {
+  const name = 'nearfar_shadow_price_usd_per_busy_second';
+  const lines = [
+    `# HELP ${name} Price of scarce time, on top of its cost.`,
+    `# TYPE ${name} gauge`,
+    ...prices.map(
+      ({ tier, deviceClass, picoUsdPerMs }) =>
+        `${name}{tier="${tier}",device_class="${escaped(deviceClass)}"} ${toUsd(picoUsdPerMs * 1_000)}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 function escaped(value: string): string {

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
-import { planMetrics } from '../planning/plan-view.ts';
+import { planMetrics, priceMetrics } from '../planning/plan-view.ts';
 import { gate } from './gate.ts';
 
 /** `GET /metrics` in the Prometheus text format. */
@@ -15,7 +15,8 @@ export function metricsRoutes(context: Context): Hono<AppEnvironment> {
     context.leases.expire(now);
     return http.body(
       context.metrics.render(workers, context.leases.counts, context.calibrations.counts) +
-        planMetrics(context.planner.current, now),
+        planMetrics(context.planner.current, now) +
+        priceMetrics(context.shadowPrices.table),
       200,
       {
         'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',

@@ -104,7 +104,7 @@ async function settleLoser(context: Context, { isHedge }: Placed, run: Run, rows
   const result = await run.fate;
   if (isHedge) context.metrics.hedge(result === undefined ? 'cancelled' : 'lost');
   if (result === undefined) return 0;
-  const wastedMs = (result.computeMs * rows) / Math.max(result.batchSize, rows);
+  const wastedMs = shareOf(result, rows);
   context.metrics.wasted(wastedMs);
   return wastedMs;
 }
@@ -115,6 +115,12 @@ function start(context: Context, admitted: Admitted, { placement, elapsedMs }: P
   const cancel = () => own.abort();
   admitted.signal.addEventListener('abort', cancel, { once: true });
   if (admitted.signal.aborted) cancel();
+  const { worker, judged } = placement;
+  const slackMs = admitted.spec.sloMs - elapsedMs - judged.option.parts.compute.meanMs;
+  fate.then((result) => {
+    if (result !== undefined)
+      context.shadowPrices.used(worker, { busyMs: shareOf(result, admitted.rows), slackMs });
+  });
   const executed = attempt(context, admitted, { placement, elapsedMs }, own.signal, settle);
   executed.then(
     ({ result }) => settle(result),
@@ -151,6 +157,11 @@ async function attempt(
     onLate,
   };
   return context.calibrations.watch(variant, judged.option, () => worker.execute(execution));
+}
+
+/** The busy milliseconds that so many inputs of a batch took. */
+function shareOf({ computeMs, batchSize }: ExecuteResult, rows: number): number {
+  return (computeMs * rows) / Math.max(batchSize, rows);
 }
 
 function isCancelled(error: unknown): boolean {

@@ -282,7 +282,7 @@ describe('the slow loop', () => {
     });
     const metrics = await (await coordinator.app.request('/metrics')).text();
     expect(metrics).toMatch(
-      /nearfar_plan_price_usd_per_busy_second\{tier="edge",device_class="cpu:edge"\} \d/,
+      /nearfar_shadow_price_usd_per_busy_second\{tier="edge",device_class="cpu:edge"\} \d/,
     );
     expect(metrics).toContain('nearfar_plan_source{source="solver"} 1');
     expect(metrics).toMatch(

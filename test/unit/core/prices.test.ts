@@ -48,6 +48,14 @@ describe('prices', () => {
     expect(price(tracker)).toBe(10_000);
   });
 
+  test('of a class that nobody observes any more are only the plan’s', () => {
+    const tracker = new PriceTracker();
+    tracker.setPlan([{ tier: 'pool', deviceClass: 'cuda:test', picoUsdPerMs: 700 }]);
+    tracker.observe([use({ utilisation: 1 })], 1);
+    tracker.observe([], 1);
+    expect(price(tracker)).toBe(700);
+  });
+
   test('get another epoch with each change, and none without', () => {
     const tracker = new PriceTracker({ missPicoUsd: 0 });
     tracker.observe([use({ utilisation: 1 })], 1);
