@@ -1,4 +1,10 @@
-export { type Bench, type BenchOptions, type BenchResult, describeMachine } from './bench.ts';
+export {
+  type Bench,
+  type BenchOptions,
+  type BenchResult,
+  describeMachine,
+  type MeshPrograms,
+} from './bench.ts';
 export { BENCHES } from './benches/index.ts';
 export { POLICIES } from './policies/index.ts';
 export { addOptimum } from './report/add-optimum.ts';

@@ -19,7 +19,7 @@ const MOST_SCORE = 3.5;
 const MOMENT_STEPS = 400;
 
 /** The three quantiles of a batch's time, in milliseconds. */
-type Quantiles = Readonly<Record<'p50Ms' | 'p90Ms' | 'p99Ms', number>>;
+export type Quantiles = Readonly<Record<'p50Ms' | 'p90Ms' | 'p99Ms', number>>;
 
 /** How a variant of a task is named: `task/variant`. */
 export function replicaOf(task: string, variant: string): string {

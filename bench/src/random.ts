@@ -10,6 +10,7 @@ export const STREAMS = {
   cached: 6,
   policy: 7,
   thinning: 8,
+  escalation: 9,
 } as const;
 
 export type Stream = (typeof STREAMS)[keyof typeof STREAMS];

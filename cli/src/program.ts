@@ -195,6 +195,10 @@ export function createProgram(): Command {
     .description('measure what the documentation claims (without a name: list the benchmarks)')
     .argument('[name]')
     .option('--seed <number>', 'seed of everything that is drawn', parseCount, 1)
+    .option('--quick', 'a few small parts of a long benchmark, to see that it works')
+    .option('--seeds <count>', 'seeds of a long benchmark, from --seed on', parseCount)
+    .option('--out <file>', 'keep finished parts of a long benchmark here, and go on from what is there')
+    .option('--threads <count>', 'threads of a long benchmark (default: one for each core)', parseCount)
     .option('--json', 'print only JSON')
     .action(async (name, options) => (await import('./commands/bench.ts')).bench(name, options));
 

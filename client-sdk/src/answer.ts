@@ -12,9 +12,10 @@ import type { Answer } from './types.ts';
 export function answer(
   { emit }: Pick<InferParts, 'emit'>,
   { rows, spec }: Pick<PageRequest, 'rows' | 'spec'>,
-  { task, outputs, placement }: Execution,
+  { task, outputs, placement: where }: Execution,
   decisions: readonly Decision[],
 ): Answer {
+  const placement = where.accuracy < spec.minAccuracy ? { ...where, degraded: true as const } : where;
   emit('outcome', { ...placement, task: task.task });
   const rule = rows === 1 ? task.postprocess : undefined;
   return {

@@ -8,11 +8,14 @@ import {
   networkTime,
   type Option,
   optionsUnderLease,
+  PAGE_WORKER,
+  passedOver,
 } from '@nearfar/core';
 import { type Lease, MeshError, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import type { InferParts } from './infer-parts.ts';
 import { isSaving } from './page-state.ts';
 import type { PageRequest } from './request.ts';
+import { abortable } from './shared-calls.ts';
 
 /** A request with what this page decided about it. */
 export interface Decided extends PageRequest {
@@ -41,20 +44,23 @@ export async function decideInPage(
   request: PageRequest,
   reach: Reach = 'anywhere',
 ): Promise<Decided> {
-  const { device, leases, network, decisions } = parts;
+  parts.decisions.total += 1;
+  const decided = await decideHolding(parts, request, reach);
+  notePassedOver(parts, decided);
+  return decided;
+}
+
+async function decideHolding(parts: InferParts, request: PageRequest, reach: Reach): Promise<Decided> {
+  const { device, leases, decisions } = parts;
   const { task, spec, signal } = request;
   const payloadBytes = bytesOf(request.inputs);
-  decisions.total += 1;
   const holding = leases.holding(task.task);
   const ended = holding === undefined ? leases.ended(task.task) : undefined;
   if (ended !== undefined) {
-    // A lease is about sharing what others need too. A request that only this page can answer in time, and could not
-    // any more after asking for one, need not wait for it.
-    const here = decideUnder(ended, parts, request, reach);
-    const later = decideUnder(ended, parts, request, reach, network.path.rtt.meanMs);
-    if (here.choice.kind === 'meets-slo' && later.choice.kind !== 'meets-slo') {
+    const decided = { ...request, lease: ended, decision: decideUnder(ended, parts, request, reach) };
+    if (!canWait(parts, decided, reach)) {
       leases.get(task.task, payloadBytes).catch(() => undefined);
-      return { ...request, lease: ended, decision: here };
+      return decided;
     }
   }
   if (holding === undefined) decisions.waited += 1;
@@ -72,28 +78,58 @@ export async function decideInPage(
     : decided;
 }
 
-/**
- * Decides again under a lease with requests left. Where the mesh grants none, by what the page itself can do; where that
- * is not enough, the mesh is asked all the same, and decides about this request alone.
- */
+/** Decides again under a lease with requests left, as far as the mesh grants one and the request can wait for it. */
 async function decideRefilled(parts: InferParts, decided: Decided, reach: Reach): Promise<Decided> {
   const { leases, decisions } = parts;
   const { task, signal } = decided;
-  let { lease } = decided;
-  const asking = leases.refill(task.task, bytesOf(decided.inputs), signal);
-  if (asking !== undefined) {
-    decisions.waited += 1;
-    try {
-      lease = await asking;
-    } catch (error) {
-      // What the mesh has against it, it will say when it is asked for the answer.
-      if (signal.aborted || !(error instanceof MeshError)) throw error;
-    }
+  const asking = leases.refill(task.task, bytesOf(decided.inputs));
+  if (asking === undefined) return decideBeyond(parts, decided);
+  if (!canWait(parts, decided, reach)) {
+    asking.catch(() => undefined);
+    return decideBeyond(parts, decided);
   }
-  const again = decideUnder(lease, parts, decided, reach);
-  if (!needsMesh(again) || !leases.isUsedUp(task.task)) return { ...decided, lease, decision: again };
-  const here = decideUnder(lease, parts, decided, 'page');
-  return { ...decided, lease, decision: here.choice.kind === 'meets-slo' ? here : again };
+  decisions.waited += 1;
+  let { lease } = decided;
+  try {
+    lease = await abortable(asking, signal);
+  } catch (error) {
+    // What the mesh has against it, it will say when it is asked for the answer.
+    if (signal.aborted || !(error instanceof MeshError)) throw error;
+  }
+  const again = { ...decided, lease, decision: decideUnder(lease, parts, decided, reach) };
+  return needsMesh(again.decision) && leases.isUsedUp(task.task) ? decideBeyond(parts, again) : again;
+}
+
+/**
+ * What to do with a request for the mesh that the lease does not let through: what the page itself can do, where that is all
+ * that was asked for; else the mesh is asked all the same, and decides about this request alone.
+ */
+function decideBeyond(parts: InferParts, decided: Decided): Decided {
+  const decision = decideUnder(decided.lease, parts, decided, 'page');
+  const isEnough = decision.choice.kind === 'meets-slo' && !decision.choice.isDegraded;
+  return isEnough ? { ...decided, decision } : decided;
+}
+
+/**
+ * Whether a request may wait until the mesh has answered about a lease. A lease is about sharing what others need too: one
+ * that would be on time now, and not any more after that, goes on without.
+ */
+function canWait(parts: InferParts, { lease, decision, ...request }: Decided, reach: Reach): boolean {
+  if (decision.choice.kind !== 'meets-slo') return true;
+  const later = decideUnder(lease, parts, request, reach, parts.network.path.rtt.meanMs);
+  return later.choice.kind === 'meets-slo';
+}
+
+/**
+ * Lets the correction of a place fade that alone kept a request away. Of a place on the mesh the mesh is told, unless it is
+ * going to decide about this request itself.
+ */
+function notePassedOver({ calibrations, leases }: InferParts, { task, spec, decision }: Decided): void {
+  const places = passedOver(spec, decision);
+  for (const { worker, ...place } of places) {
+    if (place.tier === 'browser') calibrations.passedOver({ task: task.task, ...place }, worker);
+  }
+  if (!needsMesh(decision)) leases.countPassedOver(task.task, places);
 }
 
 /** Whether what was chosen begins on the mesh, or may go on there. */
@@ -118,13 +154,17 @@ export function decideUnder(
   extraMs = 0,
   accepts: (option: Option) => boolean = () => true,
 ): Decision {
-  const { device, network, now } = parts;
+  const { device, network, calibrations, now } = parts;
   // A hidden page asks not to be used, but a payload that may go nowhere else is its own wish.
   const view = device.view(task.task, spec.privacy !== 'local_only' && isSaving());
-  // The inputs were made for this revision of the task, and what else is ready would take them for something else.
-  const ready = view.ready.filter(({ spec: { variant, revision } }) =>
-    task.variants.some((entry) => entry.variant === variant && entry.revision === revision),
-  );
+  const { deviceClass } = view;
+  const ready = view.ready.flatMap((own) => {
+    const { variant, revision } = own.spec;
+    // The inputs were made for this revision of the task, and what else is ready would take them for something else.
+    const isMeant = task.variants.some((entry) => entry.variant === variant && entry.revision === revision);
+    const key = { task: task.task, variant, revision, tier: 'browser', deviceClass };
+    return isMeant ? [{ ...own, calibration: calibrations.curve(key, PAGE_WORKER) }] : [];
+  });
   const payloadBytes = bytesOf(inputs);
   const page = { ...view, ready, network: network.path };
   const options = optionsUnderLease(lease, page, { rows, payloadBytes }).filter(

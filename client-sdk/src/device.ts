@@ -12,6 +12,12 @@ import type { DeviceInfo, EngineName, ReadyVariant, UnavailableVariant } from '.
 /** Runs that fail one after another until a variant counts as broken here. */
 const MAX_FAILURES = 3;
 
+/** A run of a ready variant. */
+export interface DeviceRun extends HostedRun {
+  /** Whether it showed that the device has changed, so that what was measured of the variant before counts no more. */
+  readonly hasDrifted: boolean;
+}
+
 /** What a device is made of. */
 export interface DeviceOptions {
   readonly now: () => number;
@@ -176,18 +182,19 @@ export class Device {
     named: Pick<VariantSpec, 'task' | 'variant' | 'revision'>,
     inputs: readonly Tensor[],
     signal: AbortSignal,
-  ): Promise<HostedRun> {
+  ): Promise<DeviceRun> {
     const local = this.#ready.get(nameOf(named));
     if (local?.spec.revision !== named.revision)
       throw new MeshError('MESH_VARIANT_NOT_READY', `"${named.variant}" is not ready in this page`);
     try {
       const run = await this.#host(local.engine).run(sessionOf(local.spec), inputs, signal);
+      let hasDrifted = false;
       if (rowsOf(local.spec, inputs) === 1) {
-        local.times.addLive(run.computeMs);
+        hasDrifted = local.times.addLive(run.computeMs);
         local.measuredRuns += 1;
       }
       local.failures = 0;
-      return run;
+      return { ...run, hasDrifted };
     } catch (error) {
       if (signal.aborted) throw error;
       local.failures += 1;

@@ -1,6 +1,7 @@
-import { explainCandidates, type JudgedOption, toUsd } from '@nearfar/core';
+import { explainCandidates, type JudgedOption, type Option, totalLatency, toUsd } from '@nearfar/core';
 import { MeshError, type Outcome, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import type { Decided } from './decide-in-page.ts';
+import type { DeviceRun } from './device.ts';
 import { createId } from './ids.ts';
 import type { InferParts } from './infer-parts.ts';
 import { inferRemotely, type RemoteAnswer } from './remote.ts';
@@ -18,22 +19,28 @@ export interface Execution {
 /** What the gate of a cascade says of its small stage's outputs, for the report. */
 export type Gate = (outputs: readonly Tensor[]) => NonNullable<Outcome['cascade']>;
 
+/** What a run in this page is part of. */
+export interface HereRun {
+  /** Of the cascade whose small stage it is; what it throws counts as a failed run. */
+  readonly gate?: Gate;
+  /** Of the decision that this run goes on with; absent = it is one of its own. */
+  readonly decisionId?: string;
+}
+
 /**
- * Runs the chosen variant in this page, and reports how it went.
+ * Runs the chosen variant in this page, reports how it went, and learns from how long it took.
  *
- * @param gate of the cascade whose small stage it is; what it throws counts as a failed run.
  * @throws MeshError as `Device.run` does, and what `gate` throws.
  */
 export async function runHere(
   parts: InferParts,
   decided: Decided,
   judged: JudgedOption,
-  gate?: Gate,
+  { gate, decisionId = createId() }: HereRun = {},
 ): Promise<Execution> {
-  const { device, now } = parts;
-  const { task, spec, inputs, startedAt, signal } = decided;
+  const { now } = parts;
+  const { task, spec, startedAt, signal } = decided;
   const { option } = judged;
-  const decisionId = createId();
   const report = (status: Outcome['status'], measured: Partial<Outcome> = {}) =>
     parts.outcomes.add({
       task: task.task,
@@ -52,7 +59,7 @@ export async function runHere(
       candidates: spec.explain ? explainCandidates(decided.decision) : [],
     });
   try {
-    const { outputs, queueMs, computeMs } = await device.run({ ...option, task: task.task }, inputs, signal);
+    const { outputs, queueMs, computeMs } = await runAndLearn(parts, decided, option);
     const clientMs = now() - startedAt;
     const cascade = gate?.(outputs);
     report('ok', { queueMs, computeMs, ...(cascade !== undefined && { cascade }) });
@@ -71,6 +78,32 @@ export async function runHere(
     return { task, outputs, placement };
   } catch (error) {
     report(signal.aborted ? 'cancelled' : 'failed');
+    throw error;
+  }
+}
+
+/** Several inputs are predicted as so many runs, which is only a bound: they say nothing about how one is predicted. */
+async function runAndLearn(
+  { device, calibrations, now }: InferParts,
+  { task, inputs, rows, signal }: Decided,
+  { variant, revision, tier, deviceClass, worker, parts }: Option,
+): Promise<DeviceRun> {
+  const key = { task: task.task, variant, revision, tier, deviceClass };
+  const promised = calibrations.promise(key);
+  const startedAt = now();
+  const learn = (isCensored: boolean) => {
+    if (rows !== 1) return;
+    calibrations.observe(key, worker, totalLatency(parts), now() - startedAt, isCensored, promised);
+  };
+  try {
+    const run = await device.run(key, inputs, signal);
+    // What it corrected is no longer predicted.
+    if (run.hasDrifted) calibrations.forget(key);
+    else learn(false);
+    return run;
+  } catch (error) {
+    // It would have taken longer, nobody knows how much.
+    learn(true);
     throw error;
   }
 }

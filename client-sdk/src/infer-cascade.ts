@@ -16,7 +16,7 @@ import {
 import { type Cascade, type ClassificationPostprocess, MeshError, type VariantSpec } from '@nearfar/protocol';
 import { answer } from './answer.ts';
 import { type Decided, decideInPage, decideUnder, PAGE_CALLER } from './decide-in-page.ts';
-import { type Execution, runHere, runRemotely } from './execute.ts';
+import { type Execution, type Gate, runHere, runRemotely } from './execute.ts';
 import type { InferParts } from './infer-parts.ts';
 import { refusalDetails } from './refusal.ts';
 import type { PageRequest } from './request.ts';
@@ -138,12 +138,13 @@ async function runStages(
   let isSure = false;
   let small: Execution;
   try {
-    small = await runHere(parts, decided, stages.small, (outputs) => {
+    const gate: Gate = (outputs) => {
       const scores = activatedScores(outputs, rule, task.labels);
       confidence = confidenceOf(scores);
       isSure = isConfident(scores, cascade.threshold);
       return { variant: variant.variant, revision: variant.revision, isEscalated: !isSure };
-    });
+    };
+    small = await runHere(parts, decided, stages.small, { gate });
   } catch (error) {
     if (signal.aborted) throw error;
     return await onFailure(error);
@@ -168,7 +169,7 @@ async function runStages(
   try {
     large =
       chosen?.option.tier === 'browser'
-        ? await runHere(parts, decidedLarge, chosen)
+        ? await runHere(parts, decidedLarge, chosen, { decisionId })
         : // Whatever this page predicts of the mesh, the mesh decides for itself whether it can.
           await runRemotely(
             parts,

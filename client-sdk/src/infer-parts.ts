@@ -1,4 +1,4 @@
-import type { EscalationBook } from '@nearfar/core';
+import type { CalibrationBook, EscalationBook } from '@nearfar/core';
 import type { Api } from './api.ts';
 import type { Device } from './device.ts';
 import type { Emit } from './events.ts';
@@ -17,6 +17,8 @@ export interface InferParts {
   readonly outcomes: OutcomeReporter;
   /** How often cascades needed their large stage for this page's inputs. */
   readonly escalations: EscalationBook;
+  /** How this page's own runs lay from what was predicted of them. */
+  readonly calibrations: CalibrationBook;
   readonly decisions: DecisionCount;
   readonly emit: Emit;
   readonly now: () => number;

@@ -1,8 +1,10 @@
+import type { PlacedVariant } from '@nearfar/core';
 import {
   type Lease,
   type LeaseReport,
   LIMITS,
   MeshError,
+  type PassedOverReport,
   type PlacementRequest,
   type PriceTable,
 } from '@nearfar/protocol';
@@ -46,6 +48,8 @@ interface Held {
   readonly deviceClass: string | undefined;
   /** Requests that were sent to the mesh under it. */
   sent: number;
+  /** Requests that its places missed for their calibration alone, by place; the first `LIMITS.maxPassedOver` of these. */
+  passedOver: Map<string, PassedOverReport>;
 }
 
 /**
@@ -66,6 +70,8 @@ const REFILL_AFTER_MS = 250;
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #held = new Map<string, Held>();
+  /** One table for all tasks: prices of different epochs are not to be weighed against each other. */
+  #prices: PriceTable | undefined;
   readonly #asking = new SharedCalls<Lease, never>();
 
   constructor(options: LeasesOptions) {
@@ -90,6 +96,21 @@ export class Leases {
     if (held !== undefined) held.sent += 1;
   }
 
+  /**
+   * Notes that a request would have gone to these places, had their calibration not said that it would be late: the mesh is
+   * told with the next lease, since nothing else tells it that nobody goes there any more.
+   */
+  countPassedOver(task: string, places: readonly PlacedVariant[]): void {
+    const passedOver = this.#held.get(task)?.passedOver;
+    for (const { variant, revision, tier, deviceClass, worker } of places) {
+      if (tier === 'browser' || passedOver === undefined) continue;
+      const name = `${variant} ${revision} ${worker}`;
+      const requests = Math.min(LIMITS.maxLeaseRequests, (passedOver.get(name)?.requests ?? 0) + 1);
+      if (requests === 1 && passedOver.size >= LIMITS.maxPassedOver) continue;
+      passedOver.set(name, { variant, revision, tier, deviceClass, worker, requests });
+    }
+  }
+
   /** Whether as many requests were sent to the mesh under the task's lease as that allows. */
   isUsedUp(task: string): boolean {
     const held = this.#held.get(task);
@@ -100,21 +121,27 @@ export class Leases {
    * Asks for a lease with requests left, where the one at hand is used up; undefined when it is not, or when the mesh was
    * asked a moment ago. What that then gives may be none either: the mesh decides about each request by itself then.
    */
-  refill(task: string, payloadBytes: number, signal: AbortSignal): Promise<Lease> | undefined {
+  refill(task: string, payloadBytes: number): Promise<Lease> | undefined {
     const held = this.#held.get(task);
     if (held === undefined || !this.isUsedUp(task) || !this.#isOlder(held, REFILL_AFTER_MS)) return undefined;
-    return this.#renew(task, payloadBytes, signal);
+    return this.#renew(task, payloadBytes, this.#options.closing);
   }
 
-  /** The epoch of the newest prices that a lease has brought; undefined before the first. */
+  /** The epoch of the prices that the page decides by; undefined before the first. */
   get priceEpoch(): number | undefined {
-    const epochs = [...this.#held.values()].flatMap(({ lease }) => lease.shadowPrices?.epoch ?? []);
-    return epochs.length === 0 ? undefined : Math.max(...epochs);
+    return this.#prices?.epoch;
   }
 
-  /** Goes on with these prices under every lease. */
-  setPrices(shadowPrices: PriceTable): void {
-    for (const held of this.#held.values()) held.lease = { ...held.lease, shadowPrices };
+  /**
+   * Takes in prices that the mesh gave when it was told of the epoch `known`: the page goes on with them under every lease.
+   * Where others came meanwhile, those of the higher epoch count; where none did, these are newer whatever their epoch,
+   * since a mesh that was started again counts anew.
+   */
+  setPrices(prices: PriceTable, known: number | undefined): void {
+    const epoch = this.priceEpoch;
+    if (epoch !== undefined && epoch !== known && epoch > prices.epoch) return;
+    this.#prices = prices;
+    for (const held of this.#held.values()) held.lease = { ...held.lease, shadowPrices: prices };
   }
 
   /** What was done under the leases that hold, for a page that will not renew them. */
@@ -164,6 +191,10 @@ export class Leases {
     const device = report(task);
     const former = this.#held.get(task);
     const reported = former === undefined ? undefined : reportOf(former);
+    const sentBefore = former?.sent ?? 0;
+    // What is passed over from now on is told with the next lease.
+    if (former !== undefined) former.passedOver = new Map();
+    const { priceEpoch } = this;
     const askedAt = now();
     const { lease } = await api.placement(
       {
@@ -176,17 +207,20 @@ export class Leases {
       signal,
     );
     network.add(now() - askedAt);
+    if (lease.shadowPrices !== undefined) this.setPrices(lease.shadowPrices, priceEpoch);
+    const granted = this.#prices === undefined ? lease : { ...lease, shadowPrices: this.#prices };
     this.#held.set(task, {
-      lease,
+      lease: granted,
       askedAt,
       endsAt: askedAt + lease.ttlMs,
       payloadBytes,
       deviceClass: device?.deviceClass,
       // What was sent after the report belongs to the new lease.
-      sent: (former?.sent ?? 0) - (reported?.remoteRequests ?? 0),
+      sent: (former?.sent ?? 0) - sentBefore,
+      passedOver: former?.passedOver ?? new Map(),
     });
     if (lease.revision !== undefined) onRevision?.(task, lease.revision);
-    return lease;
+    return granted;
   }
 }
 
@@ -195,6 +229,10 @@ function isHalfUsed({ lease, sent }: Held): boolean {
   return sent > 0 && sent >= REFRESH_AFTER_SHARE * (lease.maxRequests ?? Number.POSITIVE_INFINITY);
 }
 
-function reportOf({ lease, sent }: Held): LeaseReport {
-  return { id: lease.id, remoteRequests: Math.min(sent, LIMITS.maxLeaseRequests) };
+function reportOf({ lease, sent, passedOver }: Held): LeaseReport {
+  return {
+    id: lease.id,
+    remoteRequests: Math.min(sent, LIMITS.maxLeaseRequests),
+    ...(passedOver.size > 0 && { passedOver: [...passedOver.values()] }),
+  };
 }

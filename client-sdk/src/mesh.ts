@@ -1,4 +1,4 @@
-import { EscalationBook } from '@nearfar/core';
+import { CalibrationBook, EscalationBook } from '@nearfar/core';
 import { MeshError, type Parameters, type TaskInfo, type Tensor } from '@nearfar/protocol';
 import { createApi, networkError } from './api.ts';
 import { ArtifactCache } from './artifact-cache.ts';
@@ -106,6 +106,7 @@ class PageMesh implements Mesh {
       network,
       outcomes: this.#outcomes,
       escalations: new EscalationBook(),
+      calibrations: new CalibrationBook(),
       decisions: { total: 0, waited: 0 },
       emit: this.#emit,
       now,

@@ -29,8 +29,8 @@ export interface LeaseNews {
   readonly priceEpoch: number | undefined;
   /** What was done under each lease, when the page goes. */
   reports(): readonly LeaseReport[];
-  /** Takes in newer prices. */
-  setPrices(prices: PriceTable): void;
+  /** Takes in prices that the mesh gave when it was told of the epoch `known`. */
+  setPrices(prices: PriceTable, known: number | undefined): void;
 }
 
 /** Gathers what the page did by itself and sends it to the mesh, without payloads, in batches. */
@@ -79,7 +79,7 @@ export class OutcomeReporter {
     const { profiles, confirm } = this.#measured();
     const leases = isGoing ? this.#leases.reports().slice(0, LIMITS.maxLeaseReports) : [];
     const parts = inParts(profiles, outcomes);
-    if (leases.some(({ remoteRequests }) => remoteRequests > 0) && parts.length === 0) {
+    if (leases.some(hasNews) && parts.length === 0) {
       parts.push({ outcomes: [], profiles: [] });
     }
     // The browser's allowance is for all that a page sends at its end, so the rest of it is given up.
@@ -94,7 +94,7 @@ export class OutcomeReporter {
     );
     const answers = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const newest = answers.findLast((answer) => answer?.prices !== undefined);
-    if (newest?.prices !== undefined) this.#leases.setPrices(newest.prices);
+    if (newest?.prices !== undefined) this.#leases.setPrices(newest.prices, priceEpoch);
     const haveArrived = parts.every(
       (part, index) => part.profiles.length === 0 || results[index]?.status === 'fulfilled',
     );
@@ -107,6 +107,10 @@ export class OutcomeReporter {
     this.#isClosed = true;
     await flushed;
   }
+}
+
+function hasNews({ remoteRequests, passedOver = [] }: LeaseReport): boolean {
+  return remoteRequests > 0 || passedOver.length > 0;
 }
 
 /** Splits into reports of about `MAX_REPORT_BYTES` of JSON each, profiles first; none when there is nothing. */

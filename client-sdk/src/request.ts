@@ -24,11 +24,23 @@ export interface PageRequest {
 
 /** The flat parameters of the protocol. @throws MeshError `MESH_BAD_PARAMETER`. */
 export function parametersOf(options: InferOptions): Parameters {
-  const { sloMs, sloTarget, minAccuracy, maxCostUsd, prefer, privacy, model, priority, timeoutMs } = options;
+  const {
+    sloMs,
+    sloTarget,
+    minAccuracy,
+    degradeTo,
+    maxCostUsd,
+    prefer,
+    privacy,
+    model,
+    priority,
+    timeoutMs,
+  } = options;
   const named = {
     slo_ms: sloMs,
     slo_target: sloTarget,
     min_accuracy: minAccuracy,
+    degrade_to: degradeTo,
     max_cost_usd: maxCostUsd,
     prefer,
     privacy,

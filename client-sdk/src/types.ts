@@ -50,6 +50,11 @@ export interface InferOptions {
   readonly sloTarget?: number | undefined;
   /** Lowest accuracy that will do, 0 to 1. */
   readonly minAccuracy?: number | undefined;
+  /**
+   * Accuracy that will still do where nothing of `minAccuracy` is on time, 0 to 1: a mesh that has too much to do then
+   * answers by less rather than late. Default: none below `minAccuracy`.
+   */
+  readonly degradeTo?: number | undefined;
   /** Bound on the worst-case cost in US dollars. */
   readonly maxCostUsd?: number | undefined;
   readonly prefer?: 'cost' | 'accuracy' | undefined;
@@ -84,6 +89,8 @@ export interface AnswerPlacement {
   readonly worker: string;
   /** Accuracy of the variant, 0 to 1. */
   readonly accuracy: number;
+  /** It is below `minAccuracy`, as `degradeTo` allows; absent = it is not. */
+  readonly degraded?: true;
   /** Predicted when it was placed, from the call to the settled promise. */
   readonly predictedMs: number;
   /** On the clock of whoever executed: the mesh for remote requests, this page for its own. */

@@ -63,26 +63,23 @@ export interface LeaseClaims {
   readonly id: string;
   readonly subject: string;
   readonly task: string;
-  /** Requests that may be sent to the mesh under it. */
-  readonly maxRequests: number;
 }
 
 /** Makes the id of a lease: signed, so that an outcome can be tied to the right it rests on. */
 export async function createLeaseId(
   secret: Uint8Array,
-  { id, subject, task, maxRequests, ttlMs }: LeaseClaims & { readonly ttlMs: number },
+  { id, subject, task, ttlMs }: LeaseClaims & { readonly ttlMs: number },
 ): Promise<string> {
-  const payload = { jti: id, task, requests: maxRequests };
-  return sign(secret, payload, LEASE_AUDIENCE, subject, Math.ceil(ttlMs / 1_000));
+  return sign(secret, { jti: id, task }, LEASE_AUDIENCE, subject, Math.ceil(ttlMs / 1_000));
 }
 
 /** What a lease's id says, if this mesh gave it and it ended not longer than an hour ago. */
 export async function readLease(secret: Uint8Array, leaseId: string): Promise<LeaseClaims | undefined> {
   try {
     const { claims } = await verify(secret, leaseId, LEASE_AUDIENCE, LEASE_GRACE_SECONDS);
-    const { jti: id, sub: subject, task, requests } = claims;
+    const { jti: id, sub: subject, task } = claims;
     if (id === undefined || subject === undefined || typeof task !== 'string') return undefined;
-    return { id, subject, task, maxRequests: typeof requests === 'number' ? requests : 0 };
+    return { id, subject, task };
   } catch (error) {
     if (error instanceof MeshError) return undefined;
     throw error;

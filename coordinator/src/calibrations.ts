@@ -94,10 +94,13 @@ export class Calibrations {
     }
   }
 
-  /** Notes that a request of `task` would have gone to these places, had their correction not said that it would be late. */
-  passedOver(task: string, options: readonly PlacedVariant[]): void {
+  /**
+   * Notes that a request of `task`, or so many, would have gone to these places, had their correction not said that it would
+   * be late.
+   */
+  passedOver(task: string, options: readonly PlacedVariant[], requests = 1): void {
     for (const { variant, revision, tier, deviceClass, worker } of options) {
-      this.#book.passedOver({ task, variant, revision, tier, deviceClass }, worker);
+      this.#book.passedOver({ task, variant, revision, tier, deviceClass }, worker, requests);
       this.#onWorker(worker);
     }
   }

@@ -59,7 +59,9 @@ export interface DecisionRecord extends DecisionSummary {
 interface Kept {
   readonly summary: DecisionSummary;
   readonly candidates: () => readonly Candidate[];
-  /** What a page did of it before the mesh went on: the small stage of a cascade. */
+  /** It is the small stage of a cascade whose large one is still to come. */
+  readonly isStage?: true;
+  /** What a page did of it before somebody went on: the small stage of a cascade. */
   readonly before?: Kept;
 }
 
@@ -77,22 +79,24 @@ export class DecisionLog {
     return this.#decided % every === 0;
   }
 
-  /** Keeps a decision; one with the same id is replaced and keeps its place. The mesh goes on with a page's. */
+  /** Keeps a decision; one with the same id is replaced and keeps its place. The mesh, or the page, goes on with a page's. */
   put(summary: DecisionSummary, candidates: () => readonly Candidate[]): void {
     const former = this.#kept.get(summary.id);
-    const isFirst = former?.summary.source === 'page' && summary.source === 'request';
-    const before = isFirst ? former : former?.before;
-    this.#kept.set(summary.id, { summary, candidates, ...(before !== undefined && { before }) });
-    if (this.#kept.size <= MAX_DECISIONS) return;
-    const [oldest] = this.#kept.keys();
-    if (oldest !== undefined) this.#kept.delete(oldest);
+    const isContinued =
+      former?.isStage === true || (former?.summary.source === 'page' && summary.source === 'request');
+    const before = isContinued ? former : former?.before;
+    this.#keep({ summary, candidates, ...(before !== undefined && { before }) });
   }
 
-  /** Adds what a page did before the mesh went on; false when that is known or the decision is not. */
-  putBefore(summary: DecisionSummary, candidates: () => readonly Candidate[]): boolean {
+  /**
+   * Keeps the small stage of a cascade that a page ran, whether its large one is known already or still to come; false when
+   * that stage is known, too.
+   */
+  putStage(summary: DecisionSummary, candidates: () => readonly Candidate[]): boolean {
     const kept = this.#kept.get(summary.id);
-    if (kept === undefined || kept.before !== undefined) return false;
-    this.#kept.set(summary.id, { ...kept, before: { summary, candidates } });
+    if (kept?.isStage === true || kept?.before !== undefined) return false;
+    if (kept === undefined) this.#keep({ summary, candidates, isStage: true });
+    else this.#keep({ ...kept, before: { summary, candidates } });
     return true;
   }
 
@@ -125,6 +129,13 @@ export class DecisionLog {
   settle(id: string, outcome: OutcomeRecord): void {
     const kept = this.#kept.get(id);
     if (kept !== undefined) this.#kept.set(id, { ...kept, summary: { ...kept.summary, outcome } });
+  }
+
+  #keep(kept: Kept): void {
+    this.#kept.set(kept.summary.id, kept);
+    if (this.#kept.size <= MAX_DECISIONS) return;
+    const [oldest] = this.#kept.keys();
+    if (oldest !== undefined) this.#kept.delete(oldest);
   }
 
   /** The last `limit` decisions that `reader` may see, newest first. */

@@ -238,7 +238,7 @@ export class FleetWorker {
     this.#sequence = sequence;
     const now = this.#clock.now();
     this.#usedAt.set(keyOf(spec), now);
-    this.load.dispatched(sequence, serviceMs, now);
+    this.load.dispatched(sequence, serviceMs, now, priority);
     this.#onChange();
   }
 

@@ -1,19 +1,18 @@
 import {
+  type CascadeFacts,
   calibratedParts,
-  LEAST_WANTED,
+  type LatencyParts,
   type LeasedPlace,
   type Option,
   pagePrices,
   type RegisteredTask,
   totalLatency,
   wantedRequests,
-  ZERO,
 } from '@nearfar/core';
 import { type Lease, type LeasedOption, type LeaseReport, LIMITS } from '@nearfar/protocol';
 import { createLeaseId, readLease } from './auth.ts';
 import type { Context } from './context.ts';
 import { cascadesFor } from './steps/cascade.ts';
-import { workerOptions } from './steps/options.ts';
 
 /** For how long a page may decide by itself. Pages ask again well before, for the fleet's newest load. */
 export const LEASE_TTL_MS = LIMITS.maxLeaseTtlMs;
@@ -32,21 +31,22 @@ export interface LeaseApplication {
   readonly deviceClass: string | undefined;
   /** The lease that it used before. */
   readonly former: LeaseReport | undefined;
+  /** What the workers offer, whatever is demanded, as it looks from here. */
+  readonly options: readonly Option[];
 }
 
 /** Grants a lease: what the page may decide by itself, and what it has to know for that. */
 export async function grantLease(context: Context, application: LeaseApplication): Promise<Lease> {
-  const { task, subject, deviceClass, former } = application;
+  const { task, subject, deviceClass, former, options } = application;
   const { clock, secret, prices } = context.options;
   const used = former === undefined ? undefined : await takeLeaseReport(context, subject, former);
-  const remote = remoteOptions(context, task, subject);
+  const cascades = cascadesFor(context, task, subject);
+  const remote = leasedOptions(options, cascades);
   const now = clock.now();
   const id = crypto.randomUUID();
-  const maxRequests = context.leases.grant(id, placesOf(context, remote, now), {
-    wanted: Math.min(used === undefined ? LEAST_WANTED : wantedRequests(used), LIMITS.maxLeaseRequests),
-    now,
-    endsAt: now + LEASE_TTL_MS,
-  });
+  const wanted = Math.min(wantedRequests(used ?? 0), LIMITS.maxLeaseRequests);
+  const grant = { id, subject, wanted, now, endsAt: now + LEASE_TTL_MS };
+  const maxRequests = context.leases.grant(grant, placesOf(context, remote, now));
   const profiles = task.variants.flatMap((variant) => {
     const service =
       deviceClass === undefined ? undefined : context.pageBook.service({ ...variant, deviceClass }, 1);
@@ -55,7 +55,7 @@ export async function grantLease(context: Context, application: LeaseApplication
     return [{ variant: variant.variant, revision: variant.revision, compute, samples }];
   });
   return {
-    id: await createLeaseId(secret, { id, subject, task: task.task, ttlMs: LEASE_TTL_MS, maxRequests }),
+    id: await createLeaseId(secret, { id, subject, task: task.task, ttlMs: LEASE_TTL_MS }),
     ttlMs: LEASE_TTL_MS,
     revision: task.revision,
     maxRequests,
@@ -63,32 +63,38 @@ export async function grantLease(context: Context, application: LeaseApplication
     profiles,
     prices: pagePrices(prices),
     shadowPrices: context.shadowPrices.table,
-    escalations: cascadesFor(context, task, subject).map(({ variant, revision, escalationRate: rate }) => ({
-      variant,
-      revision,
-      rate,
-    })),
+    escalations: cascades.map(({ variant, revision, escalationRate: rate }) => ({ variant, revision, rate })),
   };
 }
 
-/** Takes in what a page did under a lease of its own; gives the requests that count, undefined when it is none. */
+/**
+ * Takes in what a page did under a lease of its own, while that holds; gives the requests that it sent, undefined when the
+ * lease is none, has ended or was reported before.
+ */
 export async function takeLeaseReport(
   context: Context,
   subject: string,
-  { id, remoteRequests }: LeaseReport,
+  { id, remoteRequests, passedOver = [] }: LeaseReport,
 ): Promise<number | undefined> {
   const lease = await readLease(context.options.secret, id);
   if (lease === undefined || lease.subject !== subject) return undefined;
   context.leases.expire(context.options.clock.now());
-  return context.leases.report(lease.id, remoteRequests);
+  const reported = context.leases.report(lease.id, remoteRequests);
+  // A page may say this of as many requests as its lease allowed: more of it would undo corrections that others paid for.
+  let left = reported?.granted ?? 0;
+  for (const { requests, ...place } of passedOver) {
+    const counted = Math.min(requests, left);
+    left -= counted;
+    if (counted > 0) context.calibrations.passedOver(lease.task, [place], counted);
+  }
+  return reported?.used;
 }
 
 /** What can serve now, cascades' stages also where another variant is better by itself; the best places of each class. */
-function remoteOptions(context: Context, task: RegisteredTask, subject: string): Option[] {
-  const cascades = cascadesFor(context, task, subject);
+function leasedOptions(options: readonly Option[], cascades: readonly CascadeFacts[]): Option[] {
   const isStage = (option: Option) =>
     cascades.some(({ isSmall, isLarge }) => isSmall(option) || isLarge(option));
-  const open = workerOptions(context, { task, rows: 1, network: ZERO }).filter(
+  const open = options.filter(
     (option) =>
       option.blockers.length === 0 ||
       (option.blockers.every(({ code }) => code === 'dominated') && isStage(option)),
@@ -127,7 +133,8 @@ function leasedOption(option: Option): LeasedOption[] {
   const { variant, revision, model, tier, worker, deviceClass, accuracy, blockers } = option;
   if (tier === 'browser') return [];
   const { costPicoUsd, worstCostPicoUsd, parts, calibration } = option;
-  const { network, queue, compute } = calibration === undefined ? parts : calibratedParts(parts, calibration);
+  const partsOf = ({ network: link, queue: wait, compute }: LatencyParts) => ({ link, wait, compute });
+  const corrected = calibration === undefined ? parts : calibratedParts(parts, calibration);
   return [
     {
       variant,
@@ -137,9 +144,8 @@ function leasedOption(option: Option): LeasedOption[] {
       worker,
       deviceClass,
       accuracy,
-      link: network,
-      wait: queue,
-      compute,
+      ...partsOf(corrected),
+      ...(calibration !== undefined && { uncorrected: partsOf(parts) }),
       costPicoUsd,
       worstCostPicoUsd,
       ...(blockers.length > 0 && { isOnlyStage: true }),

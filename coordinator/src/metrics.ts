@@ -86,8 +86,9 @@ export class Metrics {
     leases: LeaseCounts,
     promises: readonly PromiseCount[],
   ): string {
+    const { open, ...settled } = leases;
     const leased = new Map(
-      Object.entries({ ...leases, local: this.#leasedRuns }).map(([state, count]) => [
+      Object.entries({ ...settled, local: this.#leasedRuns }).map(([state, count]) => [
         labelText({ state }),
         count,
       ]),
@@ -127,11 +128,14 @@ export class Metrics {
       ...lines('nearfar_workers', 'gauge', 'Connected workers by tier and state.', byPlace),
       ...lines('nearfar_waiting_requests', 'gauge', 'Requests that wait in workers.', waiting),
       ...lines(
-        'nearfar_lease_requests',
-        'gauge',
-        'Remote requests that leases allowed, by what is known of them; local: what pages say that they ran themselves.',
+        'nearfar_lease_requests_total',
+        'counter',
+        'Remote requests that leases allowed, and what is known of them; local: what pages say that they ran themselves.',
         leased,
       ),
+      '# HELP nearfar_open_lease_requests Remote requests that the leases of now allow.',
+      '# TYPE nearfar_open_lease_requests gauge',
+      `nearfar_open_lease_requests ${open}`,
       ...lines(
         'nearfar_promised_latencies_total',
         'counter',

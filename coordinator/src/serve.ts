@@ -28,6 +28,8 @@ export interface Served extends Answer {
   /** The task's revision that answered. */
   readonly revision: number;
   readonly outcome: OutcomeRecord;
+  /** Whether it is less accurate than asked for, as the caller allowed. */
+  readonly isDegraded: boolean;
   /** The whole decision, where the caller asked to explain. */
   readonly explanation: DecisionRecord | undefined;
 }
@@ -43,7 +45,8 @@ export async function serve(context: Context, admitted: Admitted): Promise<Serve
     const explanation = spec.explain
       ? context.decisions.get(decisionId, { role: 'client', subject })
       : undefined;
-    return { ...answer, decisionId, revision: task.revision, outcome, explanation };
+    const isDegraded = accuracyOf(answer) < spec.minAccuracy;
+    return { ...answer, decisionId, revision: task.revision, outcome, isDegraded, explanation };
   } catch (error) {
     accountFailed(context, admitted, error);
     throw error;
@@ -84,10 +87,8 @@ function answerOf(execution: Execution): Answer {
   };
 }
 
-/** Whether it is less accurate than asked for, as the caller allowed. */
-function isDegraded({ executions: [first] }: Served): boolean {
-  const { choice } = first.decision;
-  return choice.kind === 'meets-slo' && choice.isDegraded;
+function accuracyOf({ accuracy, variant }: Answer): number {
+  return accuracy ?? variant.accuracy.value;
 }
 
 /** The flat response parameters of an answer. */
@@ -100,8 +101,8 @@ export function responseParameters(served: Served): Record<string, string | numb
     revision: served.revision,
     ...(stage !== undefined && { cascade_stage: stage }),
     worker: worker.id,
-    accuracy: served.accuracy ?? variant.accuracy.value,
-    ...(isDegraded(served) && { degraded: true }),
+    accuracy: accuracyOf(served),
+    ...(served.isDegraded && { degraded: true }),
     predicted_ms: served.predictedMs,
     predicted_cost_usd: toUsd(served.predictedCostPicoUsd),
     total_ms: outcome.totalMs,

@@ -1,4 +1,4 @@
-import type { CalibrationData, Moments } from '@nearfar/protocol';
+import type { Moments } from '@nearfar/protocol';
 import {
   Calibration,
   type CalibrationCurve,
@@ -143,10 +143,13 @@ export class CalibrationBook {
    * Notes that a request would have gone there, had the correction not said that it would be late. A place that nobody goes
    * to is not observed, so a correction that has become too careful, by chance or by what is over by now, would stand for
    * ever. It fades instead, until one request goes there and shows.
+   *
+   * @param requests of which all that holds.
    */
-  passedOver(key: CalibrationKey, worker: string): void {
-    this.#keys.get(nameOf(key))?.fade(FADE);
-    this.#workers.get(worker)?.fade(FADE);
+  passedOver(key: CalibrationKey, worker: string, requests = 1): void {
+    const share = 1 - (1 - FADE) ** requests;
+    this.#keys.get(nameOf(key))?.fade(share);
+    this.#workers.get(worker)?.fade(share);
   }
 
   /** What is promised of a request that is placed now, for `observe`; undefined before anything was observed. */
@@ -181,11 +184,6 @@ export class PlacementCurve implements CalibrationCurve {
 
   meanMs(time: Moments): number {
     return this.#calibration.meanMs(time, this.#worker);
-  }
-
-  /** As plain data, for a lease. */
-  toData(): CalibrationData {
-    return this.#calibration.toData(this.#worker);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CalibrationData, Moments } from '@nearfar/protocol';
+import type { Moments } from '@nearfar/protocol';
 import { type Shift, ShiftTracker } from './calibration-shift.ts';
 import { logNormal, normalCdf, normalQuantile, onTimeProbability, quantileMs } from './distribution.ts';
 
@@ -14,6 +14,20 @@ export interface CalibrationCurve {
 
 /** Levels whose quantiles are followed, rising. Those between and beyond follow by their normal scores. */
 export const CALIBRATION_LEVELS = [0.5, 0.9, 0.95, 0.99, 0.999] as const;
+
+/** A calibration as plain data. */
+export interface CalibrationData {
+  /** Requests that were observed; with 0, predictions are taken as they are. */
+  readonly samples: number;
+  /** Added to the logarithm of a predicted latency. */
+  readonly shift: number;
+  /** Observations that the shift rests on, from 1. */
+  readonly weight: number;
+  /** Spread of the logarithm, as a multiple of the predicted one. */
+  readonly spread: number;
+  /** Quantiles at `CALIBRATION_LEVELS` of the deviation, in spreads. */
+  readonly quantiles: readonly number[];
+}
 
 /** The quantiles that were promised of a request when it was placed, in spreads; see `Calibration.promise`. */
 export type Promised = ArrayLike<number>;
@@ -45,8 +59,6 @@ const LEAST_SCALE = 0.01;
 /** The shortest latency that is told from zero, in milliseconds. */
 const LEAST_MS = 1e-3;
 const SPREAD_BOUNDS = { least: 1e-2, most: 1e2 };
-/** Bound of the shift: e^20 is more than any factor between two machines. */
-const MOST_SHIFT = 20;
 
 /**
  * Adaptive conformal correction of predicted latencies, for one kind of placement.
@@ -205,12 +217,11 @@ export class Calibration implements CalibrationCurve {
     return moderate(time).scale * this.#spread;
   }
 
-  /** As plain data, for a lease; the inverse of `fromData`. `worker` goes into the shift. */
-  toData(worker?: Shift): CalibrationData {
-    const shift = this.#shift.shift + (worker?.shift ?? 0);
+  /** As plain data; the inverse of `fromData`. */
+  toData(): CalibrationData {
     return {
       samples: this.#samples,
-      shift: Math.max(-MOST_SHIFT, Math.min(MOST_SHIFT, shift)),
+      shift: this.#shift.shift,
       weight: this.#shift.weight,
       spread: this.#spread,
       quantiles: [...this.#quantiles],

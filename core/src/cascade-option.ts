@@ -1,6 +1,6 @@
 import type { Moments } from '@nearfar/protocol';
 import { normalQuantile, onTimeProbability, quantileMs, sumMoments, ZERO } from './distribution.ts';
-import { type Blocker, type Option, totalLatency } from './estimate.ts';
+import { type Blocker, type LatencyParts, type Option, totalLatency } from './estimate.ts';
 import type { RequestSpec } from './request-spec.ts';
 
 /*
@@ -282,13 +282,19 @@ function stageBlockers(stage: 'small' | 'large', option: Option): Blocker[] {
   }));
 }
 
-function withoutNetwork(option: Option, network: Moments): Option {
-  const { meanMs, varianceMs2 } = option.parts.network;
-  const rest = {
-    meanMs: Math.max(0, meanMs - network.meanMs),
-    varianceMs2: Math.max(0, varianceMs2 - network.varianceMs2),
+function withoutNetwork({ uncorrected, ...option }: Option, network: Moments): Option {
+  const without = (parts: LatencyParts): LatencyParts => ({
+    ...parts,
+    network: {
+      meanMs: Math.max(0, parts.network.meanMs - network.meanMs),
+      varianceMs2: Math.max(0, parts.network.varianceMs2 - network.varianceMs2),
+    },
+  });
+  return {
+    ...option,
+    parts: without(option.parts),
+    ...(uncorrected !== undefined && { uncorrected: without(uncorrected) }),
   };
-  return { ...option, parts: { ...option.parts, network: rest } };
 }
 
 function compareNames(a: Option, b: Option): number {

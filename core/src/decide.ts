@@ -125,24 +125,27 @@ export function passedOver(spec: RequestSpec, decision: Decision): readonly Plac
   const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
   const passed = candidates.filter((candidate) => {
     const { option, reasons, spentMs } = candidate;
-    if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCalibrated(option)) return false;
+    if (reasons.length !== 1 || reasons[0]?.code !== 'too-slow' || !isCorrected(option)) return false;
     // A less accurate one than asked for was chosen only because none of these would do.
     const isPreferred = choice.kind === 'meets-slo' && !choice.isDegraded;
     if (isPreferred && order(candidate, choice.chosen) > 0) return false;
-    return cascadeProbability(uncalibrated(option), spec.sloMs - spentMs) >= spec.sloTarget;
+    return cascadeProbability(uncorrected(option), spec.sloMs - spentMs) >= spec.sloTarget;
   });
   const best = first(passed, order)?.option;
   if (best === undefined) return [];
   return best.second === undefined ? [best] : [best.second.first, best.second.option];
 }
 
-function isCalibrated({ calibration, second }: Option): boolean {
-  return calibration !== undefined || second?.option.calibration !== undefined;
+function isCorrected({ calibration, uncorrected: bare, second }: Option): boolean {
+  return (
+    calibration !== undefined || bare !== undefined || (second !== undefined && isCorrected(second.option))
+  );
 }
 
-function uncalibrated({ calibration: _, second, ...option }: Option): Option {
-  if (second === undefined) return option;
-  return { ...option, second: { ...second, option: uncalibrated(second.option) } };
+function uncorrected({ calibration: _, uncorrected: bare, second, ...option }: Option): Option {
+  const parts = bare ?? option.parts;
+  if (second === undefined) return { ...option, parts };
+  return { ...option, parts, second: { ...second, option: uncorrected(second.option) } };
 }
 
 /** What is predicted of one option for a request, and why it will not do, if it will not. */

@@ -48,6 +48,8 @@ export interface Option {
   readonly pricePicoUsd?: number;
   /** Corrects the predicted latency by what came of such placements before. */
   readonly calibration?: CalibrationCurve;
+  /** The latency as it was predicted before any correction, where one is in `parts` already; absent = none is. */
+  readonly uncorrected?: LatencyParts;
   /**
    * Of a cascade: the stage that runs after the one at this place with probability `rate`, and `first`, the small stage by
    * itself. `parts` are the small stage's, costs those of the whole (`cascade-option.ts`).
@@ -87,6 +89,8 @@ export interface PageView {
     readonly measured: ServiceTime;
     /** Bytes of the runtime that it needs, as downloaded. */
     readonly runtimeBytes: number;
+    /** Corrects what is predicted of it here by what came of such runs before. */
+    readonly calibration?: CalibrationCurve | undefined;
   }[];
   /** Wait in the page's own queue, in milliseconds. */
   readonly backlogMs: number;
@@ -117,28 +121,38 @@ export function optionsUnderLease(
   page: PageView,
   { rows, payloadBytes }: PageRequest,
 ): Option[] {
-  const local = page.ready.map(({ spec, measured, runtimeBytes }) => {
+  const local = page.ready.map(({ spec, measured, runtimeBytes, calibration }): Option => {
     const known = lease.profiles.find(
       ({ variant, revision }) => variant === spec.variant && revision === spec.revision,
     );
     const { compute, samples } = blend(measured, known);
     const service = repeat(widen(compute, samples), rows);
     const weightBytes = spec.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, runtimeBytes);
-    return browserOption(spec, page, service, browserCostPicoUsd(lease.prices, service.meanMs, weightBytes));
+    const costPicoUsd = browserCostPicoUsd(lease.prices, service.meanMs, weightBytes);
+    return {
+      ...browserOption(spec, page, service, costPicoUsd),
+      ...(calibration !== undefined && { calibration }),
+    };
   });
   const network = networkTime(page.network, payloadBytes);
+  const partsOf = ({
+    link,
+    wait,
+    compute,
+  }: Pick<LeasedOption, 'link' | 'wait' | 'compute'>): LatencyParts => ({
+    network: sumMoments([network, link]),
+    queue: wait,
+    compute: repeat(compute, rows),
+    load: ZERO,
+  });
   const remote = lease.remote.map(
-    ({ link, wait, compute, isOnlyStage = false, ...facts }): Option => ({
+    ({ link, wait, compute, uncorrected, isOnlyStage = false, ...facts }): Option => ({
       ...facts,
       costPicoUsd: facts.costPicoUsd * rows,
       worstCostPicoUsd: facts.worstCostPicoUsd * rows,
       pricePicoUsd: Math.round(pricePerMs(lease, facts) * compute.meanMs * rows),
-      parts: {
-        network: sumMoments([network, link]),
-        queue: wait,
-        compute: repeat(compute, rows),
-        load: ZERO,
-      },
+      parts: partsOf({ link, wait, compute }),
+      ...(uncorrected !== undefined && { uncorrected: partsOf(uncorrected) }),
       blockers: isOnlyStage ? [ONLY_A_STAGE] : [],
     }),
   );

@@ -11,6 +11,7 @@ export {
   CALIBRATION_LEVELS,
   Calibration,
   type CalibrationCurve,
+  type CalibrationData,
   MIN_CALIBRATION_REQUESTS,
   type Promised,
 } from './calibration.ts';
@@ -123,10 +124,11 @@ export {
   type Pixels,
 } from './image.ts';
 export {
-  LEAST_WANTED,
   type LeaseCounts,
   type LeasedPlace,
+  type LeaseGrant,
   LeaseLedger,
+  type ReportedLease,
   wantedRequests,
 } from './lease.ts';
 export {

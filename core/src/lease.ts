@@ -1,7 +1,8 @@
 /*
  * How much remote work leases let pages decide by themselves. A page decides by what its lease tells of the workers, and
  * many pages are told the same at the same time: so that they do not all send more than the workers can take on, each lease
- * counts a number of requests, and all of them together never more than there is room for.
+ * counts a number of requests, and all of them together never more than there is room for. Nobody's leases hold more than
+ * half of what the others' leave, so that no single caller keeps everybody else waiting.
  */
 
 /** A worker as leases share it. */
@@ -27,15 +28,39 @@ export interface LeaseCounts {
 }
 
 /** Requests that a lease is granted when its page has used none before. */
-export const LEAST_WANTED = 16;
+const LEAST_WANTED = 16;
 /** A page may use this many times as much as it did under its last lease: that one was renewed early. */
 const WANTED_BY_USED = 4;
-/** One lease takes at most this share of what is free, so that something is left for whoever asks next. */
+/** One lease takes at most this share of what its subject may still have, so that something is left for its next page. */
 const MAX_SHARE = 0.5;
+/** The leases of one subject together hold at most this share of what those of the others leave. */
+const MAX_SUBJECT_SHARE = 0.5;
 /** Leases with requests that are kept; while there are more, further ones are granted none. */
 const MAX_OPEN_LEASES = 10_000;
 
+/** Who a lease is for and until when. */
+export interface LeaseGrant {
+  /** Unique among open leases. */
+  readonly id: string;
+  /** Whose page asks: all that have the same token count as one. */
+  readonly subject: string;
+  /** Requests that the page could use. */
+  readonly wanted: number;
+  readonly now: number;
+  /** Not before that of the lease granted before. */
+  readonly endsAt: number;
+}
+
+/** What became of a lease that its page reported. */
+export interface ReportedLease {
+  /** Requests that it allowed. */
+  readonly granted: number;
+  /** Those of them that were sent. */
+  readonly used: number;
+}
+
 interface OpenLease {
+  readonly subject: string;
   readonly requests: number;
   readonly endsAt: number;
   readonly held: readonly { readonly worker: string; readonly busyMs: number }[];
@@ -53,7 +78,9 @@ export function wantedRequests(used: number): number {
 export class LeaseLedger {
   /** In the order of their ends, since all hold equally long. */
   readonly #open = new Map<string, OpenLease>();
+  /** Busy milliseconds that open leases hold, by worker, and of each subject by worker. */
   readonly #heldMs = new Map<string, number>();
+  readonly #subjects = new Map<string, { leases: number; readonly heldMs: Map<string, number> }>();
   #granted = 0;
   #openRequests = 0;
   #reported = 0;
@@ -76,26 +103,24 @@ export class LeaseLedger {
   }
 
   /**
-   * Grants a lease up to `wanted` remote requests on these workers, at most half of what is free there; 0 where nothing is.
-   *
-   * @param id unique among open leases.
-   * @param endsAt not before that of the lease granted before.
+   * Grants a lease of up to `wanted` remote requests on these workers: at most half of what its subject may still have
+   * there, which is half of what others leave; 0 where nothing is.
    */
-  grant(
-    id: string,
-    places: readonly LeasedPlace[],
-    { wanted, now, endsAt }: { readonly wanted: number; readonly now: number; readonly endsAt: number },
-  ): number {
+  grant({ id, subject, wanted, now, endsAt }: LeaseGrant, places: readonly LeasedPlace[]): number {
     this.expire(now);
     if (this.#open.has(id)) throw new RangeError('Expected the id of a new lease, got one that is open');
-    if (this.#open.size >= MAX_OPEN_LEASES) return 0;
+    const own = this.#subjects.get(subject);
+    const ofOthers = this.#open.size - (own?.leases ?? 0);
+    if ((own?.leases ?? 0) >= MAX_SUBJECT_SHARE * (MAX_OPEN_LEASES - ofOthers)) return 0;
     const rooms = places
-      .map(({ worker, capacityMs, requestMs }) => ({
-        worker,
-        requestMs,
+      .map(({ worker, capacityMs, requestMs }) => {
+        const ownMs = own?.heldMs.get(worker) ?? 0;
+        const leftMs = capacityMs - (this.heldMs(worker) - ownMs);
+        // Where that is less than a single request, a subject that holds none may hold one.
+        const mayHoldMs = Math.min(leftMs, Math.max(MAX_SUBJECT_SHARE * leftMs, ownMs > 0 ? 0 : requestMs));
         // A figure that is no number leaves no room.
-        room: Math.max(0, Math.floor((capacityMs - this.heldMs(worker)) / requestMs) || 0),
-      }))
+        return { worker, requestMs, room: Math.max(0, Math.floor((mayHoldMs - ownMs) / requestMs) || 0) };
+      })
       .sort((a, b) => a.room - b.room || (a.worker < b.worker ? -1 : 1));
     const free = rooms.reduce((sum, { room }) => sum + room, 0);
     const requests = Math.min(Math.floor(wanted), Math.max(Math.min(1, free), Math.floor(free * MAX_SHARE)));
@@ -104,28 +129,28 @@ export class LeaseLedger {
     // Evenly; where a worker has less room than its part, the larger ones after it take the rest.
     let left = requests;
     const held = rooms.flatMap(({ worker, requestMs, room }, index) => {
-      const own = Math.min(room, Math.floor(left / (rooms.length - index)));
-      left -= own;
-      return own > 0 ? [{ worker, busyMs: own * requestMs }] : [];
+      const part = Math.min(room, Math.floor(left / (rooms.length - index)));
+      left -= part;
+      return part > 0 ? [{ worker, busyMs: part * requestMs }] : [];
     });
-    for (const { worker, busyMs } of held) this.#heldMs.set(worker, this.heldMs(worker) + busyMs);
-    this.#open.set(id, { requests, endsAt, held });
+    this.#hold(subject, 1, held);
+    this.#open.set(id, { subject, requests, endsAt, held });
     this.#granted += requests;
     this.#openRequests += requests;
     return requests;
   }
 
   /**
-   * Takes in that a page is done with a lease and sent `used` requests under it; gives how many of them count: at most those
-   * that were granted, none when the lease has ended, was reported before or is not known.
+   * Takes in that a page is done with a lease and sent `used` requests under it, of which at most those count that were
+   * granted; undefined when the lease has ended, was reported before or is not known.
    */
-  report(id: string, used: number): number {
+  report(id: string, used: number): ReportedLease | undefined {
     const lease = this.#close(id);
-    if (lease === undefined) return 0;
+    if (lease === undefined) return undefined;
     const counted = Math.min(lease.requests, Math.max(0, Math.floor(used) || 0));
     this.#reported += counted;
     this.#returned += lease.requests - counted;
-    return counted;
+    return { granted: lease.requests, used: counted };
   }
 
   /** Gives back what ended leases hold. */
@@ -141,12 +166,23 @@ export class LeaseLedger {
     if (lease === undefined) return undefined;
     this.#open.delete(id);
     this.#openRequests -= lease.requests;
-    for (const { worker, busyMs } of lease.held) {
-      const rest = this.heldMs(worker) - busyMs;
-      // What is left of a sum of fractions may be a rounding error.
-      if (rest > 1e-6) this.#heldMs.set(worker, rest);
-      else this.#heldMs.delete(worker);
-    }
+    this.#hold(lease.subject, -1, lease.held);
     return lease;
+  }
+
+  /** Adds what a subject's lease holds (`sign` 1), or takes it back (−1). */
+  #hold(subject: string, sign: 1 | -1, held: OpenLease['held']): void {
+    const own = this.#subjects.get(subject) ?? { leases: 0, heldMs: new Map<string, number>() };
+    own.leases += sign;
+    if (own.leases > 0) this.#subjects.set(subject, own);
+    else this.#subjects.delete(subject);
+    for (const { worker, busyMs } of held) {
+      for (const sums of [this.#heldMs, own.heldMs]) {
+        const sum = (sums.get(worker) ?? 0) + sign * busyMs;
+        // What is left of a sum of fractions may be a rounding error.
+        if (sum > 1e-6) sums.set(worker, sum);
+        else sums.delete(worker);
+      }
+    }
   }
 }

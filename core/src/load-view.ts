@@ -12,6 +12,7 @@ export const WAIT_DEVIATION = 0.5;
 interface Dispatched {
   readonly sequence: number;
   readonly serviceMs: number;
+  readonly priority: number;
 }
 
 /**
@@ -54,9 +55,13 @@ export class LoadView {
     return Math.max(0, now - this.#reportedAt);
   }
 
-  /** Notes that a request predicted to take `serviceMs` went to the worker at `now`; it is spread over the slots. */
-  dispatched(sequence: number, serviceMs: number, now: number): void {
-    this.#unseen.push({ sequence, serviceMs });
+  /**
+   * Notes that a request predicted to take `serviceMs` went to the worker at `now`; it is spread over the slots.
+   *
+   * @param priority as in `RequestSpec`; 0 = none, after all that have one.
+   */
+  dispatched(sequence: number, serviceMs: number, now: number, priority = 0): void {
+    this.#unseen.push({ sequence, serviceMs, priority });
     this.#freeAt = Math.max(this.#freeAt, now) + serviceMs / this.#slots;
   }
 
@@ -75,12 +80,24 @@ export class LoadView {
     return (this.#load?.waiting ?? 0) + (this.#load?.running ?? 0) + this.#unseen.length;
   }
 
-  /**
-   * How long a request sent now would wait for its batch to start, whatever its priority: one that the worker will prefer
-   * waits less than that, never longer.
-   */
-  wait(now: number): Moments {
-    return waitMoments(Math.max(0, this.#freeAt - now), this.ageMs(now));
+  /** How long a request sent now would wait for its batch to start; one with a priority is not behind what is less urgent. */
+  wait(now: number, priority = 0): Moments {
+    const waitMs = Math.max(0, this.#freeAt - now);
+    const isBehindAll = priority === 0 || this.#load?.runningMs === undefined;
+    return waitMoments(
+      isBehindAll ? waitMs : Math.min(waitMs, this.#urgentMs(now, priority)),
+      this.ageMs(now),
+    );
+  }
+
+  #urgentMs(now: number, priority: number): number {
+    const { runningMs = 0, ahead = [] } = this.#load ?? {};
+    const reportedMs = ahead.findLast((entry) => entry.priority <= priority)?.backlogMs ?? runningMs;
+    const unseenMs = this.#unseen.reduce(
+      (sum, entry) => sum + (entry.priority > 0 && entry.priority <= priority ? entry.serviceMs : 0),
+      0,
+    );
+    return Math.max(0, reportedMs + unseenMs / this.#slots - this.ageMs(now));
   }
 }
 

@@ -43,6 +43,12 @@ export interface ClassUse extends PricedClass {
 const LEAST_CHANGE = 0.02;
 /** Nearer to all of its capacity, the queue of a steady state says nothing any more about the next minute. */
 const MOST_STEADY_LOAD = 0.98;
+/**
+ * What was observed so many seconds ago counts for 1/e in the misses that are expected. They rise so steeply with the load
+ * that those of single seconds, busy by chance, are far more than those of their mean: following the last second alone made
+ * the simulated Twitter peak hour 5.7 % dearer than no prices, this 2.2 %.
+ */
+const MEMORY_SECONDS = 10;
 /** Step of the numerical derivative, as a share of the slots. */
 const DERIVATIVE_STEP = 1e-4;
 /** Classes that are followed; one that is not scarce is forgotten by the next plan. */
@@ -56,6 +62,8 @@ interface Followed {
   excess: number;
   /** λ × ∂E[misses] ÷ ∂load. */
   misses: number;
+  /** The use that this rests on, smoothed; undefined before the class was observed. */
+  usual?: ClassUse;
 }
 
 /**
@@ -114,13 +122,15 @@ export class PriceTracker {
       if (uses.some((use) => use.tier === tier && use.deviceClass === deviceClass)) continue;
       followed.excess = 0;
       followed.misses = 0;
+      delete followed.usual;
     }
     for (const use of uses) {
       const followed = this.#follow(use);
       if (followed === undefined || !(use.utilisation >= 0)) continue;
       const moved = followed.excess + this.#step * seconds * (use.utilisation - this.#target);
       followed.excess = Math.max(0, Math.min(this.#most, moved));
-      followed.misses = this.#missPicoUsd * missesPerBusyMs(use);
+      followed.usual = smoothed(followed.usual, use, Math.exp(-seconds / MEMORY_SECONDS));
+      followed.misses = this.#missPicoUsd * missesPerBusyMs(followed.usual);
     }
     this.#publish();
   }
@@ -165,6 +175,18 @@ export function missesPerBusyMs({ slots, utilisation, serviceMs, slackMs }: Clas
     (a / serviceMs) * erlangDelay(slots, a) * Math.exp((-(slots - a) * Math.max(0, slackMs)) / serviceMs);
   const step = DERIVATIVE_STEP * slots;
   return Math.max(0, (missed(load + step) - missed(load)) / step);
+}
+
+/** The use so far, of which a share `kept` stays. */
+function smoothed(usual: ClassUse | undefined, use: ClassUse, kept: number): ClassUse {
+  if (usual === undefined) return use;
+  const blend = (before: number, now: number) => before * kept + now * (1 - kept);
+  const utilisation = blend(usual.utilisation, use.utilisation);
+  // Where nothing ran, nothing was seen of what runs there.
+  if (!(use.serviceMs > 0)) return { ...usual, slots: use.slots, utilisation };
+  if (!(usual.serviceMs > 0)) return { ...use, utilisation };
+  const serviceMs = blend(usual.serviceMs, use.serviceMs);
+  return { ...use, utilisation, serviceMs, slackMs: blend(usual.slackMs, use.slackMs) };
 }
 
 /** Probability that a request has to wait at all, by the recursion of Erlang's loss formula. */

@@ -1,4 +1,3 @@
-export { type CalibrationData, calibrationSchema } from './calibration.ts';
 export {
   ERRORS,
   type ErrorBody,
@@ -42,6 +41,7 @@ export {
   LINK_PROTOCOL,
   type Load,
   loadSchema,
+  MAX_REPORTED_PRIORITIES,
   type ProfileReport,
   profileReportSchema,
   type Replica,
@@ -97,6 +97,7 @@ export {
   outcomesRequestSchema,
   outcomesResponseSchema,
   type ParetoLineBody,
+  type PassedOverReport,
   type PlacementBody,
   type PlacementRequest,
   type PlacementResponse,
@@ -104,6 +105,7 @@ export {
   type PriceTable,
   paretoLineSchema,
   paretoResponseSchema,
+  passedOverSchema,
   placementRequestSchema,
   placementResponseSchema,
   placementSchema,

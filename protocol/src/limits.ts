@@ -42,6 +42,8 @@ export const LIMITS = {
   maxLeaseTtlMs: 30_000,
   /** Most requests that a page may send to the mesh under one lease. */
   maxLeaseRequests: 1_000,
+  /** Most places that a page may say it passed over under one lease. */
+  maxPassedOver: 32,
   /** Most leases that a page may report on at once. */
   maxLeaseReports: 64,
   /** Most tiers and device classes that have a price. */

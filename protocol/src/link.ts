@@ -33,10 +33,27 @@ export const deviceSchema = v.object({
 });
 export type Device = v.InferOutput<typeof deviceSchema>;
 
+/** Named priorities that a load tells apart; less urgent ones count as the last of them. */
+export const MAX_REPORTED_PRIORITIES = 16;
+
 /** How busy a worker is. Travels in every reply, so that the chooser's view is corrected by the executor. */
 export const loadSchema = v.object({
   /** Predicted milliseconds until a request that arrives now would start. */
   backlogMs: milliseconds,
+  /** The same for one that is more urgent than all that waits; absent = not told. */
+  runningMs: v.optional(milliseconds),
+  /** The same for one of each named priority that waits, the most urgent first; see `priority` of a request. */
+  ahead: v.optional(
+    v.pipe(
+      v.array(
+        v.object({
+          priority: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(255)),
+          backlogMs: milliseconds,
+        }),
+      ),
+      v.maxLength(MAX_REPORTED_PRIORITIES),
+    ),
+  ),
   waiting: count,
   running: count,
   /** Highest `sequence` of an `execute-request` that this load accounts for. */

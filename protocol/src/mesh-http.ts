@@ -42,11 +42,25 @@ export const deviceReportSchema = v.object({
 
 const leaseId = v.pipe(v.string(), v.maxLength(2048));
 
+const leasedRequests = v.pipe(bytes, v.maxValue(LIMITS.maxLeaseRequests));
+
+/** A place where so many requests of a page would have gone, had only what calibration made of its latency not kept them away. */
+export const passedOverSchema = v.object({
+  variant: nameSchema,
+  revision,
+  tier: v.picklist(['edge', 'pool']),
+  worker: v.pipe(v.string(), v.maxLength(128)),
+  deviceClass: deviceClassSchema,
+  requests: leasedRequests,
+});
+export type PassedOverReport = v.InferOutput<typeof passedOverSchema>;
+
 /** What a page did under a lease that it is done with. */
 export const leaseReportSchema = v.object({
   id: leaseId,
   /** Requests that it decided to send to the mesh; its own runs are outcomes. */
-  remoteRequests: v.pipe(bytes, v.maxValue(LIMITS.maxLeaseRequests)),
+  remoteRequests: leasedRequests,
+  passedOver: v.optional(v.pipe(v.array(passedOverSchema), v.maxLength(LIMITS.maxPassedOver))),
 });
 export type LeaseReport = v.InferOutput<typeof leaseReportSchema>;
 
@@ -62,6 +76,13 @@ export const placementRequestSchema = v.object({
 });
 export type PlacementRequest = v.InferInput<typeof placementRequestSchema>;
 
+const leasedPartsEntries = {
+  /** Link between coordinator and worker. */
+  link: momentsSchema,
+  wait: momentsSchema,
+  compute: momentsSchema,
+};
+
 /** A remote (variant, worker) as a lease carries it; the page adds its own network to it. */
 export const leasedOptionSchema = v.object({
   variant: nameSchema,
@@ -71,10 +92,9 @@ export const leasedOptionSchema = v.object({
   worker: v.string(),
   deviceClass: deviceClassSchema,
   accuracy: v.number(),
-  /** Link between coordinator and worker. */
-  link: momentsSchema,
-  wait: momentsSchema,
-  compute: momentsSchema,
+  ...leasedPartsEntries,
+  /** The same before any calibration; absent = there is none. */
+  uncorrected: v.optional(v.object(leasedPartsEntries)),
   costPicoUsd: picoUsd,
   worstCostPicoUsd: picoUsd,
   /** Another variant is better by itself; it is here as a cascade's stage. */
@@ -130,7 +150,7 @@ export const leaseSchema = v.object({
   /** Of the task, as it is active on the mesh; absent = the mesh does not tell. */
   revision: v.optional(revision),
   /** Requests that may be sent to the mesh under it; what the page runs itself is not counted. Absent = any number. */
-  maxRequests: v.optional(v.pipe(bytes, v.maxValue(LIMITS.maxLeaseRequests))),
+  maxRequests: v.optional(leasedRequests),
   remote: v.array(leasedOptionSchema),
   profiles: v.array(leasedProfileSchema),
   /** Of the page's own work. */
@@ -254,7 +274,6 @@ export type OutcomesRequest = v.InferInput<typeof outcomesRequestSchema>;
 export const outcomesResponseSchema = v.object({
   outcomes: bytes,
   profiles: bytes,
-  epoch: v.optional(bytes),
   prices: v.optional(priceTableSchema),
 });
 export type OutcomesResponse = v.InferOutput<typeof outcomesResponseSchema>;

@@ -14,6 +14,7 @@ import { FillTimer } from './fill-timer.ts';
 import { type Measurements, type ReplicaKey, replicaName } from './measurements.ts';
 import { type QueuedRequest, RequestQueue } from './queue.ts';
 import { runInParts } from './run-in-parts.ts';
+import { waitsByPriority } from './waits.ts';
 
 /** The parts of an answer's time. */
 export interface ExecutionTimes {
@@ -148,7 +149,7 @@ export class Executor {
   }
 
   /** How busy the worker is now. */
-  load(): Pick<Load, 'backlogMs' | 'waiting' | 'running'> {
+  load(): Omit<Load, 'lastSequence' | 'rttMs'> {
     const { engines, clock } = this.#options;
     const waiting = this.#queue.length;
     let running = 0;
@@ -163,10 +164,12 @@ export class Executor {
       return { backlogMs: Math.max(0, until - clock.now()), waiting, running };
     }
     if (waiting === 0 && this.#running.size < engines.length) return { backlogMs: 0, waiting, running };
-    const queuedMs = this.#queue
-      .entries()
-      .reduce((sum, entry) => sum + this.#predictMs(entry.replica, entry.size), 0);
-    return { backlogMs: (queuedMs + remainingMs) / engines.length, waiting, running };
+    const waits = waitsByPriority(
+      this.#queue.entries(),
+      (entry) => this.#predictMs(entry.replica, entry.size) / engines.length,
+      remainingMs / engines.length,
+    );
+    return { ...waits, waiting, running };
   }
 
   /** Stops the timers; what runs is the engines' to end. May be called twice. */

@@ -18,7 +18,7 @@ export interface SessionOptions {
   /** Newest round trip of the link in milliseconds, if it was measured. */
   readonly rttMs: () => number | undefined;
   /** How busy the worker is now. */
-  readonly load: () => Pick<Load, 'backlogMs' | 'waiting' | 'running'>;
+  readonly load: () => Omit<Load, 'lastSequence' | 'rttMs'>;
 }
 
 /** What a worker says on one link, from its hello to the link's end. */

@@ -1,10 +1,11 @@
 import { bound } from './bound.ts';
-import { clairvoyant, type Reached } from './clairvoyant.ts';
+import { clairvoyant } from './clairvoyant.ts';
 import type { Instance } from './known-run.ts';
+import type { Reached } from './schedule.ts';
 
 export { instanceOf } from './known-run.ts';
 
-/** What an optimum reaches and costs; `costUsd` counts the workers that are there in any case instead of their busy time. */
+/** What an optimum reaches and costs; `costUsd` counts workers as provisioned instead of their busy time. */
 export interface Optimum {
   readonly attainment: number;
   readonly costUsd: number;
@@ -14,10 +15,10 @@ export interface Optimum {
 /** The least cost that any schedule with at least so many on time can have, and the highest attainment of any. */
 export function boundOf(instance: Instance, atLeastOnTime?: number): Optimum {
   const { mostOnTime, marginalUsd } = bound(instance, atLeastOnTime);
-  // The workers that are there in any case; that what else is paid for costs something is left out.
   return {
     attainment: share(mostOnTime, instance),
-    costUsd: instance.provisionedUsd,
+    // The workers that are there in any case have to be paid, and so has each busy moment, since whoever is busy is there.
+    costUsd: Math.max(instance.provisionedUsd, marginalUsd),
     marginalCostUsd: marginalUsd,
   };
 }

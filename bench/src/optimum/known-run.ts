@@ -1,10 +1,11 @@
 import { picoUsdPerMs } from '@nearfar/core';
 import { type Profile, ProfileTable } from '../profile-table.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import { callerFacts, createWorkload, type Workload } from '../scenario/workload.ts';
+import { callerFacts, createWorkload, isEscalated, type Workload } from '../scenario/workload.ts';
 
 /** What a caller's own device needs for a request; the device runs one at a time, in the order of arrival. */
 export interface PrivateWay {
+  readonly variant: string;
   readonly timeMs: number;
   readonly energyUsd: number;
   /** Of a first use by this caller; 0 where the weights are there. */
@@ -25,6 +26,11 @@ export interface InstanceRequest {
   /** When a worker has to be done. */
   readonly dueMs: number;
   readonly minAccuracy: number;
+  /**
+   * Variants that will do although they are less accurate: of a cascade that is accurate enough the small stage where it is
+   * sure, which who knows everything knows, else the large one. Absent = none.
+   */
+  readonly stages?: readonly string[];
   /** Its share of a batch's noise, a standard normal score. */
   readonly score: number;
   /** Request price and egress of an answer from a worker. */
@@ -66,21 +72,26 @@ export function instanceOf(scenario: Scenario, workload: Workload = createWorklo
     const deadlineMs = workload.deadlineMs[index] ?? 0;
     const score = workload.score[index] ?? 0;
     const own = deviceClass === undefined ? [] : profiles.ofClass(task.task, deviceClass);
+    const { minAccuracy, cascades } = task;
+    const stages = cascades
+      ?.filter(({ accuracy }) => accuracy >= minAccuracy)
+      .map((cascade) => (isEscalated(scenario.seed, index, cascade) ? cascade.large : cascade.small));
+    const demands = { task: task.task, minAccuracy, ...(stages !== undefined && { stages }) };
     return {
-      task: task.task,
+      ...demands,
       caller,
       arrivalMs,
       deadlineMs,
       releaseMs: arrivalMs + rttMs / 2 + task.payloadBytes / network.bytesPerMs,
       dueMs: deadlineMs - rttMs / 2 - task.answerBytes / network.bytesPerMs,
-      minAccuracy: task.minAccuracy,
       score,
       remoteUsd: requestUsdPerMillion / 1e6 + (task.answerBytes * egressUsdPerGb) / BYTES_PER_GB,
       privateWays: own
-        .filter(({ accuracy }) => accuracy >= task.minAccuracy)
+        .filter((profile) => mayServe(profile, demands))
         .map((profile) => {
           const timeMs = profile.timeMs(1, score);
           return {
+            variant: profile.variant,
             timeMs,
             energyUsd: (timeMs * browsers.energyUsdPerHour) / MS_PER_HOUR,
             downloadUsd: isCached ? 0 : (profile.weightBytes * egressUsdPerGb) / BYTES_PER_GB,
@@ -113,8 +124,12 @@ export function batchMs(profile: Profile, members: readonly InstanceRequest[]): 
 }
 
 /** Whether a profile may serve a request at all. */
-export function mayServe(profile: Profile, request: InstanceRequest): boolean {
-  return profile.task === request.task && profile.accuracy >= request.minAccuracy;
+export function mayServe(
+  { task, variant, accuracy }: Profile,
+  request: Pick<InstanceRequest, 'task' | 'minAccuracy' | 'stages'>,
+): boolean {
+  if (task !== request.task) return false;
+  return accuracy >= request.minAccuracy || request.stages?.includes(variant) === true;
 }
 
 function at<Entry>(entries: readonly Entry[], index: number | undefined): Entry {

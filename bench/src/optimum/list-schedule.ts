@@ -1,15 +1,16 @@
 import type { Profile } from '../profile-table.ts';
 import { batchMs, type Instance, type InstanceClass, type InstanceRequest, mayServe } from './known-run.ts';
+import { withoutPrivate } from './private-ways.ts';
+import type { Served, WorkerPlace } from './schedule.ts';
 
-/** A batch of a schedule, or what a caller's device does alone. */
-export interface Served {
-  readonly requests: number;
-  readonly usd: number;
-}
-
-interface Worker {
+/** A worker with what it holds for good. */
+export interface StaffMember {
+  readonly place: WorkerPlace;
   readonly spec: InstanceClass;
   readonly profiles: readonly Profile[];
+}
+
+interface Worker extends StaffMember {
   freeMs: number;
 }
 
@@ -21,22 +22,26 @@ export type Patience = 'patient' | 'eager' | 'sparing';
 
 /**
  * A schedule that can be carried out, found by a list rule that knows every arrival and every batch's time: what a caller's
- * device can do in time it does; the rest goes, earliest due first, to the worker that is free first, in the batch of the least
- * busy cost per request. Returns its batches; requests that none serves are dropped.
+ * device can do in time it does, where an answer costs at most `mostPrivateUsd` (default: any); the rest goes, earliest due first,
+ * to the worker that is free first, in the batch of the least busy cost per request. Requests that none serves are left out.
  */
-export function listSchedule(instance: Instance, patience: Patience): Served[] {
+export function listSchedule(
+  instance: Instance,
+  patience: Patience,
+  mostPrivateUsd?: (task: string) => number,
+): Served[] {
   const served: Served[] = [];
-  const rest = withoutPrivate(instance.requests, served).sort((a, b) => a.releaseMs - b.releaseMs);
-  const workers = instance.classes.flatMap((spec) =>
-    Array.from(
-      { length: spec.count },
-      (): Worker => ({ spec, profiles: placed(spec), freeMs: Number.NEGATIVE_INFINITY }),
-    ),
+  const rest = withoutPrivate(instance.requests, served, mostPrivateUsd).sort(
+    (a, b) => a.releaseMs - b.releaseMs,
   );
+  const workers = staffOf(instance).map((entry): Worker => ({ ...entry, freeMs: Number.NEGATIVE_INFINITY }));
   let next = 0;
   let waiting: InstanceRequest[] = [];
   while (next < rest.length || waiting.length > 0) {
-    const [worker] = workers.toSorted((a, b) => a.freeMs - b.freeMs);
+    const worker = workers.reduce<Worker | undefined>(
+      (first, other) => (first === undefined || other.freeMs < first.freeMs ? other : first),
+      undefined,
+    );
     if (worker === undefined) break;
     if (waiting.length === 0) worker.freeMs = Math.max(worker.freeMs, rest[next]?.releaseMs ?? worker.freeMs);
     for (
@@ -69,12 +74,14 @@ export function listSchedule(instance: Instance, patience: Patience): Served[] {
       next += 1;
     }
     worker.freeMs = batch.startMs + batch.timeMs;
-    served.push({ requests: members.size, usd: batch.usd });
+    const { place } = worker;
+    served.push({ ...batch, kind: 'batch', place, endMs: worker.freeMs, requests: members.size });
   }
   return served;
 }
 
 interface Batch {
+  readonly profile: Profile;
   readonly members: readonly InstanceRequest[];
   readonly startMs: number;
   readonly timeMs: number;
@@ -110,7 +117,7 @@ function bestBatch(
         remoteUsd += request.remoteUsd;
         const usd = timeMs * spec.usdPerMs + remoteUsd;
         if (best === undefined || usd / members.length < best.usd / best.members.length) {
-          best = { members: [...members], startMs, timeMs, usd };
+          best = { profile, members: [...members], startMs, timeMs, usd };
         }
         return true;
       };
@@ -133,40 +140,44 @@ function bestBatch(
   return best;
 }
 
-/** Books what callers' devices do in time, in the order of arrival; returns the requests that are left. */
-export function withoutPrivate(requests: readonly InstanceRequest[], served: Served[]): InstanceRequest[] {
-  const devices = new Map<number, { freeMs: number; readonly readyMs: Map<string, number> }>();
-  return requests.filter((request) => {
-    const { arrivalMs, deadlineMs, caller, task, privateWays } = request;
-    let device = devices.get(caller);
-    for (const [variant, way] of privateWays.entries()) {
-      device ??= { freeMs: 0, readyMs: new Map() };
-      devices.set(caller, device);
-      const key = `${task} ${variant}`;
-      if (!device.readyMs.has(key)) {
-        // Fetched at the first request, so that the later ones find it there.
-        device.readyMs.set(key, arrivalMs + way.readyMs);
-        if (way.downloadUsd > 0) served.push({ requests: 0, usd: way.downloadUsd });
-      }
-      const endMs = Math.max(arrivalMs, device.freeMs, device.readyMs.get(key) ?? 0) + way.timeMs;
-      if (endMs > deadlineMs) continue;
-      device.freeMs = endMs;
-      served.push({ requests: 1, usd: way.energyUsd });
-      return false;
-    }
-    return true;
+/** All workers of an instance, each with the variants that it holds. */
+export function staffOf({ requests, classes }: Instance): StaffMember[] {
+  const floors = new Map<string, number>();
+  for (const { task, minAccuracy } of requests) {
+    floors.set(task, Math.min(minAccuracy, floors.get(task) ?? Number.POSITIVE_INFINITY));
+  }
+  return classes.flatMap((spec, classIndex) => {
+    const useful = spec.profiles.filter(
+      ({ task, accuracy }) => accuracy >= (floors.get(task) ?? Number.POSITIVE_INFINITY),
+    );
+    return Array.from({ length: spec.count }, (_, number) => ({
+      place: { classIndex, number },
+      spec,
+      profiles: placed(useful, spec.memoryBytes, number),
+    }));
   });
 }
 
-/** The variants that a worker holds: as many as there is room for, the cheapest per request first. */
-export function placed({ profiles, memoryBytes }: InstanceClass): Profile[] {
-  let roomBytes = memoryBytes;
+/**
+ * The variants that a worker holds: as many as there is room for, of each task the cheapest per request first, the tasks in turn;
+ * the worker's number says with which task it begins, so that a class holds all that its workers have room for together.
+ */
+function placed(profiles: readonly Profile[], memoryBytes: number, number: number): Profile[] {
   const perRequest = (profile: Profile) => profile.service(profile.maxBatch).meanMs / profile.maxBatch;
-  return profiles
-    .toSorted((a, b) => perRequest(a) - perRequest(b))
-    .filter((profile) => {
-      if (profile.memoryBytes > roomBytes) return false;
+  const byTask = [...Map.groupBy(profiles, ({ task }) => task).values()].map((own) =>
+    own.toSorted((a, b) => perRequest(a) - perRequest(b)),
+  );
+  const turns = byTask.map((_, turn) => byTask[(number + turn) % byTask.length] ?? []);
+  const most = Math.max(0, ...byTask.map(({ length }) => length));
+  const held: Profile[] = [];
+  let roomBytes = memoryBytes;
+  for (let rank = 0; rank < most; rank += 1) {
+    for (const own of turns) {
+      const profile = own[rank];
+      if (profile === undefined || profile.memoryBytes > roomBytes) continue;
       roomBytes -= profile.memoryBytes;
-      return true;
-    });
+      held.push(profile);
+    }
+  }
+  return held;
 }

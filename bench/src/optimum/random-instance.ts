@@ -51,7 +51,9 @@ export function randomInstance(seed: number): Instance {
       score: normalAt(seed, STREAMS.service, caller),
       remoteUsd: from(0, 1),
       privateWays:
-        from(0, 1) < 0.3 ? [{ timeMs: from(5, 40), energyUsd: from(0, 6), downloadUsd: 0, readyMs: 0 }] : [],
+        from(0, 1) < 0.3
+          ? [{ variant: 'page', timeMs: from(5, 40), energyUsd: from(0, 6), downloadUsd: 0, readyMs: 0 }]
+          : [],
     };
   });
   const classes = ['cpu', 'gpu'].slice(from(0, 1) < 0.5 ? 1 : 0).map((deviceClass) => ({

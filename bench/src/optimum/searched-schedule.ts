@@ -1,16 +1,19 @@
 import type { Profile } from '../profile-table.ts';
 import { createUniform, STREAMS } from '../random.ts';
 import { batchMs, type Instance, type InstanceClass, type InstanceRequest, mayServe } from './known-run.ts';
-import { placed, type Served, withoutPrivate } from './list-schedule.ts';
+import { type StaffMember, staffOf } from './list-schedule.ts';
+import { withoutPrivate } from './private-ways.ts';
+import type { Served } from './schedule.ts';
 
-/** Rounds of the search a request, at least and at most. */
+/** Rounds of the search a request, at least and at most; `MOST_ROUNDS_IN_ALL` bounds those of all stretches. */
 const ROUNDS_PER_REQUEST = 10;
 const LEAST_ROUNDS = 300;
 const MOST_ROUNDS = 10_000;
+const MOST_ROUNDS_IN_ALL = 40_000;
 /** Each round copies the lists of batches, so that rounds times requests is what it takes. */
 const MOST_WORK = 10_000_000;
-/** Beyond this many requests it takes too long. */
-const MOST_REQUESTS = 50_000;
+/** Requests of a stretch of time that is searched by itself, one after another. */
+const STRETCH_REQUESTS = 5_000;
 /** Workers whose batches a round takes out. */
 const RUINED_WORKERS = 3;
 /** Requests that a round takes out, but for the rest of a batch. */
@@ -28,9 +31,9 @@ interface Batch {
   readonly startMs: number;
 }
 
-interface Worker {
-  readonly spec: InstanceClass;
-  readonly profiles: readonly Profile[];
+interface Worker extends StaffMember {
+  /** When it has run all of the stretches before. */
+  freeMs: number;
   batches: readonly Batch[];
 }
 
@@ -48,20 +51,48 @@ interface Place {
  * using the ruin and recreate principle", Journal of Computational Physics 159, 2000). Requests are put in one after another
  * where they add the least cost and leave all others on time, alone or in a batch that is there; then, again and again, the
  * batches of a few workers around one moment are taken out and their members put back in another order, which stays when more
- * are on time, or as many for less. What a caller's device can do in time it does. Returns batches as `listSchedule`
- * does; none of more than 50,000 requests.
+ * are on time, or as many for less. Of more than 5,000 requests each stretch of as many is searched by itself, after the one
+ * before. What a caller's device can do in time it does, where an answer costs at most `mostPrivateUsd` (default: any).
  */
-export function searchedSchedule(instance: Instance, seed = 1): Served[] {
-  if (instance.requests.length > MOST_REQUESTS) return [];
+export function searchedSchedule(
+  instance: Instance,
+  {
+    seed = 1,
+    mostPrivateUsd,
+  }: { readonly seed?: number; readonly mostPrivateUsd?: (task: string) => number } = {},
+): Served[] {
   const served: Served[] = [];
-  const rest = withoutPrivate(instance.requests, served).sort((a, b) => a.releaseMs - b.releaseMs);
-  const workers = instance.classes.flatMap((spec) =>
-    Array.from({ length: spec.count }, (): Worker => ({ spec, profiles: placed(spec), batches: [] })),
+  const rest = withoutPrivate(instance.requests, served, mostPrivateUsd).sort(
+    (a, b) => a.releaseMs - b.releaseMs,
   );
-  const missed = new Set(rest.filter((request) => insert(workers, request) === undefined));
-  search(workers, rest, missed, createUniform(seed, STREAMS.policy));
-  for (const { spec, batches } of workers) {
-    for (const batch of batches) served.push({ requests: batch.members.length, usd: costOf(batch, spec) });
+  const workers = staffOf(instance).map(
+    (entry): Worker => ({ ...entry, freeMs: Number.NEGATIVE_INFINITY, batches: [] }),
+  );
+  const random = createUniform(seed, STREAMS.policy);
+  const stretches = Math.ceil(rest.length / STRETCH_REQUESTS);
+  for (let stretch = 0; stretch < stretches; stretch += 1) {
+    const own = rest.slice(stretch * STRETCH_REQUESTS, (stretch + 1) * STRETCH_REQUESTS);
+    const missed = new Set(own.filter((request) => insert(workers, request) === undefined));
+    search(workers, own, missed, { random, mostRounds: Math.ceil(MOST_ROUNDS_IN_ALL / stretches) });
+    for (const worker of workers) {
+      const { batches, place } = worker;
+      for (const batch of batches) {
+        const { profile, members, startMs } = batch;
+        const usd = costOf(batch, worker.spec);
+        served.push({
+          kind: 'batch',
+          place,
+          profile,
+          members,
+          startMs,
+          endMs: endOf(batch),
+          requests: members.length,
+          usd,
+        });
+      }
+      worker.freeMs = Math.max(worker.freeMs, endOf(batches.at(-1)));
+      worker.batches = [];
+    }
   }
   return served;
 }
@@ -70,10 +101,10 @@ function search(
   workers: readonly Worker[],
   rest: readonly InstanceRequest[],
   missed: Set<InstanceRequest>,
-  random: () => number,
+  { random, mostRounds }: { readonly random: () => number; readonly mostRounds: number },
 ): void {
   const wanted = Math.max(LEAST_ROUNDS, ROUNDS_PER_REQUEST * rest.length);
-  const rounds = Math.min(MOST_ROUNDS, wanted, Math.floor(MOST_WORK / rest.length));
+  const rounds = Math.min(MOST_ROUNDS, mostRounds, wanted, Math.floor(MOST_WORK / rest.length));
   for (let round = 0; round < rounds; round += 1) {
     const around = rest[Math.floor(random() * rest.length)];
     if (around === undefined) return;
@@ -111,7 +142,7 @@ function search(
 
 /** Takes out the batches that run within a time, their members into `out`; returns what they cost. */
 function takeOut(worker: Worker, fromMs: number, untilMs: number, out: InstanceRequest[]): number {
-  const { batches, spec } = worker;
+  const { batches, spec, freeMs } = worker;
   const first = firstEndingAfter(batches, fromMs);
   let next = first;
   let usd = 0;
@@ -124,7 +155,7 @@ function takeOut(worker: Worker, fromMs: number, untilMs: number, out: InstanceR
     usd += costOf(batch, spec);
     next += 1;
   }
-  if (next > first) worker.batches = started(batches.slice(0, first), batches.slice(next));
+  if (next > first) worker.batches = started(batches.slice(0, first), batches.slice(next), freeMs);
   return usd;
 }
 
@@ -132,11 +163,12 @@ function takeOut(worker: Worker, fromMs: number, untilMs: number, out: InstanceR
 function insert(workers: readonly Worker[], request: InstanceRequest): number | undefined {
   let best: Place | undefined;
   for (const worker of workers) {
-    const { batches, spec, profiles } = worker;
+    const { batches, spec, profiles, freeMs } = worker;
     const first = firstEndingAfter(batches, request.releaseMs);
     for (let position = first; ; position += 1) {
       const there = batches[position];
-      if (endOf(batches[position - 1]) >= request.dueMs) break;
+      const beforeMs = endOf(batches[position - 1], freeMs);
+      if (beforeMs >= request.dueMs) break;
       if (
         there !== undefined &&
         there.members.length < there.profile.maxBatch &&
@@ -144,7 +176,7 @@ function insert(workers: readonly Worker[], request: InstanceRequest): number | 
       ) {
         const batch = batchOf(there.profile, [...there.members, request]);
         const usd = costOf(batch, spec) - costOf(there, spec);
-        if ((best === undefined || usd < best.usd) && fits(batches, position, batch, position + 1)) {
+        if ((best === undefined || usd < best.usd) && fits(batches, position + 1, batch, beforeMs)) {
           best = { worker, position, isJoin: true, batch, usd };
         }
       }
@@ -152,7 +184,7 @@ function insert(workers: readonly Worker[], request: InstanceRequest): number | 
         if (!mayServe(profile, request)) continue;
         const batch = batchOf(profile, [request]);
         const usd = costOf(batch, spec);
-        if ((best === undefined || usd < best.usd) && fits(batches, position, batch, position)) {
+        if ((best === undefined || usd < best.usd) && fits(batches, position, batch, beforeMs)) {
           best = { worker, position, isJoin: false, batch, usd };
         }
       }
@@ -161,16 +193,14 @@ function insert(workers: readonly Worker[], request: InstanceRequest): number | 
   }
   if (best === undefined) return undefined;
   const { worker, position, isJoin, batch, usd } = best;
-  worker.batches = started(worker.batches.slice(0, position), [
-    batch,
-    ...worker.batches.slice(position + (isJoin ? 1 : 0)),
-  ]);
+  const later = worker.batches.slice(position + (isJoin ? 1 : 0));
+  worker.batches = started(worker.batches.slice(0, position), [batch, ...later], worker.freeMs);
   return usd;
 }
 
-/** Whether a batch after those before `position` leaves it and all from `next` on in time. */
-function fits(batches: readonly Batch[], position: number, batch: Batch, next: number): boolean {
-  let endMs = Math.max(endOf(batches[position - 1]), batch.fromMs) + batch.timeMs;
+/** Whether a batch that may begin at `beforeMs` leaves itself and all from `next` on in time. */
+function fits(batches: readonly Batch[], next: number, batch: Batch, beforeMs: number): boolean {
+  let endMs = Math.max(beforeMs, batch.fromMs) + batch.timeMs;
   if (endMs > batch.untilMs) return false;
   for (let index = next; index < batches.length; index += 1) {
     const later = batches[index] as Batch;
@@ -182,10 +212,10 @@ function fits(batches: readonly Batch[], position: number, batch: Batch, next: n
   return true;
 }
 
-/** Adds batches to those that have their starts, each as early as possible. */
-function started(kept: Batch[], added: readonly Batch[]): Batch[] {
+/** Adds batches to those that have their starts, each as early as possible and none before `freeMs`. */
+function started(kept: Batch[], added: readonly Batch[], freeMs: number): Batch[] {
   for (const batch of added) {
-    const startMs = Math.max(endOf(kept.at(-1)), batch.fromMs);
+    const startMs = Math.max(endOf(kept.at(-1), freeMs), batch.fromMs);
     kept.push(startMs === batch.startMs ? batch : { ...batch, startMs });
   }
   return kept;
@@ -201,8 +231,8 @@ function batchOf(profile: Profile, members: readonly InstanceRequest[]): Batch {
   return { profile, members, fromMs, untilMs, timeMs: batchMs(profile, members), startMs: fromMs };
 }
 
-function endOf(batch: Batch | undefined): number {
-  return batch === undefined ? Number.NEGATIVE_INFINITY : batch.startMs + batch.timeMs;
+function endOf(batch: Batch | undefined, otherwiseMs = Number.NEGATIVE_INFINITY): number {
+  return batch === undefined ? otherwiseMs : batch.startMs + batch.timeMs;
 }
 
 function costOf({ timeMs, members }: Batch, { usdPerMs }: InstanceClass): number {

@@ -1,5 +1,6 @@
 import type { PolicyFactory } from '../simulator/policy.ts';
 import { alwaysBrowser, alwaysEdge, alwaysPool } from './always.ts';
+import { clairvoyant } from './clairvoyant.ts';
 import { clipper } from './clipper.ts';
 import { greedyCost, greedyLatency } from './greedy.ts';
 import { infaas, infaasDropping } from './infaas.ts';
@@ -22,4 +23,5 @@ export const POLICIES: ReadonlyMap<string, PolicyFactory> = new Map<string, Poli
   ['tfserving', tfserving],
   ['proteus', proteus],
   ['informed', informed],
+  ['clairvoyant', clairvoyant],
 ]);

@@ -124,12 +124,19 @@ export class Infaas implements Policy {
     // The worker's own clock begins when the request reaches it; the network is not its business.
     // A drop ends early what would have been very late, which must not hide the overload from the blacklist.
     const isDropped = outcome.kind !== 'answered';
-    const latencyMs = Math.max(0, outcome.latencyMs - request.caller.rttMs);
+    const latencyMs = Math.max(0, outcome.latencyMs - this.#networkMs(request, world));
     sent.replica.ended(
       isDropped ? Math.max(latencyMs, DROPPED_MULTIPLE * sent.replica.engine.latencyMs) : latencyMs,
     );
     this.#fleet.utilisation.add(sent.worker, outcome.serviceMs / Math.max(1, outcome.batchSize));
     this.#fleet.unloadIfLeft(sent.worker, sent.replica, world);
+  }
+
+  /** Round trip, payload and answer: its model of a variant is slope × batch + intercept, without a network. */
+  #networkMs({ task: name, caller }: SimulatedRequest, { scenario }: World): number {
+    const task = scenario.tasks.find((entry) => entry.task === name);
+    const bytes = (task?.payloadBytes ?? 0) + (task?.answerBytes ?? 0);
+    return caller.rttMs + bytes / scenario.network.bytesPerMs;
   }
 
   /**

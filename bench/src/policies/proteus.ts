@@ -1,4 +1,4 @@
-import type { ScenarioTask } from '../scenario/scenario.ts';
+import type { Scenario, ScenarioTask } from '../scenario/scenario.ts';
 import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 import { doneByMs } from './fixed-variant.ts';
 import { type Allocation, allocate, expectedRate, type ProteusOption } from './proteus/allocate.ts';
@@ -15,6 +15,9 @@ const DEMAND_WINDOWS = 10;
 const BATCH_SHARE_OF_SLO = 0.5;
 /** Milliseconds of the trace that the first plan is made for. */
 const FIRST_DEMAND_MS = 60_000;
+
+/** Milliseconds after which it is seen again whether what is to leave has made room. */
+const ROOM_PERIOD_MS = 10;
 
 interface Assignment {
   readonly option: ProteusOption;
@@ -203,29 +206,44 @@ export class Proteus implements Policy {
       world.unload(worker, earlier.option.task, earlier.option.variant);
     }
     if (before !== undefined) {
-      if (fitsBeside(world, before.option, option))
-        this.#leaving.set(worker, { ...before, perSecond, credit: 0 });
+      if (hasRoom(world, worker, option)) this.#leaving.set(worker, { ...before, perSecond, credit: 0 });
       else world.unload(worker, before.option.task, before.option.variant);
+    }
+    this.#load(worker, option, before?.option, world);
+  }
+
+  /** Loads a variant as soon as there is room for it: what is to leave stays until nothing waits for it. */
+  #load(
+    worker: SimulatedWorker,
+    option: ProteusOption,
+    before: ProteusOption | undefined,
+    world: World,
+  ): void {
+    const isWanted = () => this.#assigned.get(worker)?.option === option;
+    if (!hasRoom(world, worker, option)) {
+      world.at(world.nowMs + ROOM_PERIOD_MS, () => {
+        if (isWanted() && world.workers.includes(worker)) this.#load(worker, option, before, world);
+      });
+      return;
     }
     world.load(worker, option.task, option.variant);
     const readyMs = worker.loading.get(nameOf(option));
     if (before === undefined || readyMs === undefined) return;
     world.at(readyMs, () => {
-      const now = this.#assigned.get(worker);
-      const leaving = this.#leaving.get(worker);
-      if (leaving?.option !== before.option || now?.option !== option) return;
+      if (this.#leaving.get(worker)?.option !== before || !isWanted()) return;
       this.#leaving.delete(worker);
-      world.unload(worker, before.option.task, before.option.variant);
+      world.unload(worker, before.task, before.variant);
     });
   }
 }
 
-/** Every variant that is accurate enough for its task and takes one input in less than half of the SLO. */
+/** Every variant that is accurate enough, fits on a worker by itself, and takes one input in less than half of the SLO. */
 function proteusOptions(world: World): ProteusOption[] {
   return world.scenario.tasks.flatMap((task) =>
     world.scenario.fleet.flatMap(({ deviceClass }) =>
       world.profiles.ofClass(task.task, deviceClass).flatMap((profile) => {
         if (profile.accuracy < task.minAccuracy) return [];
+        if (profile.memoryBytes > roomOf(world.scenario, deviceClass)) return [];
         const batch = largestBatch(world, task, profile.variant, deviceClass);
         if (batch === 0) return [];
         const peakPerSecond = Math.floor((batch * 1_000) / profile.service(batch).meanMs);
@@ -248,17 +266,23 @@ function largestBatch(world: World, task: ScenarioTask, variant: string, deviceC
   return 0;
 }
 
-function fitsBeside({ scenario, profiles }: World, a: ProteusOption, b: ProteusOption): boolean {
-  const bytes = [a, b].reduce(
-    (sum, { task, variant, deviceClass }) =>
-      sum + (profiles.find(task, variant, deviceClass)?.memoryBytes ?? 0),
-    0,
-  );
-  const room = scenario.fleet.find(({ deviceClass }) => deviceClass === b.deviceClass)?.memoryBytes ?? 0;
-  return bytes <= room;
+/** Whether a worker holds an option's variant, or could hold it besides all that it holds and what has not left yet. */
+function hasRoom({ scenario, profiles }: World, worker: SimulatedWorker, option: ProteusOption): boolean {
+  const { deviceClass } = option;
+  const held = [...worker.ready, ...worker.loading.keys()];
+  if (held.includes(nameOf(option))) return true;
+  const bytesOf = (name: string) =>
+    profiles.all.find((profile) => profile.deviceClass === deviceClass && nameOf(profile) === name)
+      ?.memoryBytes ?? 0;
+  const bytes = [...held, nameOf(option)].reduce((sum, name) => sum + bytesOf(name), 0);
+  return bytes <= roomOf(scenario, deviceClass);
 }
 
-function nameOf({ task, variant }: ProteusOption): string {
+function roomOf({ fleet }: Scenario, deviceClass: string): number {
+  return fleet.find((spec) => spec.deviceClass === deviceClass)?.memoryBytes ?? 0;
+}
+
+function nameOf({ task, variant }: Pick<ProteusOption, 'task' | 'variant'>): string {
   return `${task}/${variant}`;
 }
 

@@ -1,34 +1,66 @@
-import type { Optimum } from '../optimum/index.ts';
 import type { Scenario } from '../scenario/scenario.ts';
+import { createWorkload, type Workload } from '../scenario/workload.ts';
 import type { OptimumResult, SimulationResult } from '../simulator/result.ts';
 
-/**
- * A result together with what any schedule of the same workload would cost at least at the attainment that the policy reached,
- * and, when asked for, with the best schedule that was found knowing everything.
- */
+/** What to set beside a result. */
+export interface AddOptimumOptions {
+  /** What any schedule of the same workload would cost at least (default true). */
+  readonly withBound?: boolean;
+  /** The best schedule that was found knowing everything, carried out (default false). */
+  readonly withClairvoyant?: boolean;
+}
+
+/** A result together with the bound and the clairvoyant at the attainment that the policy reached. */
 export async function addOptimum(
   result: SimulationResult,
   scenario: Scenario,
-  { withClairvoyant = false }: { readonly withClairvoyant?: boolean } = {},
+  { withBound = true, withClairvoyant = false }: AddOptimumOptions = {},
 ): Promise<SimulationResult> {
-  // Loaded when it is asked for: most runs of a comparison leave it out.
-  const { boundOf, clairvoyantOf, instanceOf } = await import('../optimum/index.ts');
-  const instance = instanceOf(scenario);
-  const onTime = Math.round(result.attainment * result.requests);
-  const bound = atAttainment(boundOf(instance, onTime), result.attainment);
-  if (!withClairvoyant) return { ...result, bound };
-  const known = [{ onTime, marginalUsd: result.marginal_cost_usd }];
-  const best = clairvoyantOf(instance, { atLeastOnTime: onTime, known });
-  // Workers that are there in any case cost the same, whoever places; what else it pays for is part of its marginal cost.
-  const clairvoyant = { attainment: best.attainment, marginal_cost_usd: best.marginalCostUsd };
-  return { ...result, bound, clairvoyant };
+  if (!withBound && !withClairvoyant) return result;
+  const workload = createWorkload(scenario);
+  const bound = withBound ? await boundBeside(result, scenario, workload) : undefined;
+  const clairvoyant = withClairvoyant ? await clairvoyantBeside(result, scenario, workload) : undefined;
+  return {
+    ...result,
+    ...(bound !== undefined && { bound }),
+    ...(clairvoyant !== undefined && { clairvoyant }),
+  };
 }
 
-function atAttainment({ costUsd, marginalCostUsd, attainment }: Optimum, reached: number): OptimumResult {
+async function boundBeside(
+  result: SimulationResult,
+  scenario: Scenario,
+  workload: Workload,
+): Promise<OptimumResult> {
+  // Loaded when it is asked for: most runs of a comparison leave it out.
+  const { boundOf, instanceOf } = await import('../optimum/index.ts');
+  const { attainment, costUsd, marginalCostUsd } = boundOf(instanceOf(scenario, workload), onTimeOf(result));
   return {
-    attainment: reached,
+    attainment: result.attainment,
     most_attainment: attainment,
     cost_usd: costUsd,
     marginal_cost_usd: marginalCostUsd,
   };
+}
+
+/** The policy's own schedule where nothing better was found: who knows everything could have done the same. */
+async function clairvoyantBeside(
+  result: SimulationResult,
+  scenario: Scenario,
+  workload: Workload,
+): Promise<OptimumResult> {
+  const { Clairvoyant, findSchedules } = await import('../policies/clairvoyant.ts');
+  const { simulate } = await import('../simulator/simulate.ts');
+  const atLeastOnTime = onTimeOf(result);
+  const schedules = findSchedules(scenario, workload);
+  const found = simulate(scenario, new Clairvoyant(scenario, { atLeastOnTime, schedules }), { workload });
+  const isElastic = scenario.fleet.some(({ min, max }) => min < max);
+  const judged = (entry: SimulationResult) => (isElastic ? entry.cost_usd : entry.marginal_cost_usd);
+  const isBetter = onTimeOf(found) >= atLeastOnTime && judged(found) <= judged(result);
+  const { attainment, cost_usd, marginal_cost_usd } = isBetter ? found : result;
+  return { attainment, cost_usd, marginal_cost_usd };
+}
+
+function onTimeOf({ attainment, requests }: SimulationResult): number {
+  return Math.round(attainment * requests);
 }

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { type GenericSchema, getDotPath, type InferOutput, safeParse } from 'valibot';
 import { badScenario } from './bad-scenario.ts';
+import { checkMachines } from './check-machines.ts';
 import { gammaArrivals } from './gamma-arrivals.ts';
 import { readProfiles } from './read-profiles.ts';
 import { readTrace } from './read-trace.ts';
@@ -36,6 +37,7 @@ export interface ReadScenarioOptions {
 export async function readScenario(file: string, options: ReadScenarioOptions = {}): Promise<Scenario> {
   const content = check(file, scenarioSchema, await readJson(file));
   checkTasks(file, content);
+  checkMachines(file, content);
   const seed = options.seed ?? content.seed;
   const place = (path: string, field: string) => resolvePath(file, path, field, options.dataFolder);
   const names = content.tasks.map(({ task }) => task);
@@ -81,6 +83,7 @@ export async function readScenario(file: string, options: ReadScenarioOptions = 
       callersAtOnce: callersAtOnce ?? Math.max(1, callers),
     },
     network: { ...content.network, bytesPerMs: content.network.bytesPerMs ?? Number.POSITIVE_INFINITY },
+    ...(content.machines !== undefined && { machines: content.machines }),
     planEverySeconds: content.planEverySeconds,
     egressUsdPerGb: content.egressUsdPerGb,
     requestUsdPerMillion: content.requestUsdPerMillion,
@@ -194,7 +197,7 @@ function checkClasses(
 
 /** Both stages of a cascade have to be variants that something runs, and its own name has to tell it from them. */
 function checkCascades(file: string, { tasks }: ScenarioFile, profiles: readonly ProfileRow[]): void {
-  for (const [index, { task, cascades }] of tasks.entries()) {
+  for (const [index, { task, cascades = [] }] of tasks.entries()) {
     const variants = new Set(profiles.filter((row) => row.task === task).map(({ variant }) => variant));
     const names = new Set(variants);
     for (const [position, { variant, small, large }] of cascades.entries()) {

@@ -12,6 +12,8 @@ export interface Scenario {
   readonly fleet: readonly FleetClass[];
   readonly browsers: BrowserMix;
   readonly network: NetworkMix;
+  /** Machines that workers and devices share; absent = everybody computes on one of its own. */
+  readonly machines?: readonly ScenarioMachine[];
   readonly planEverySeconds: number;
   /** US dollars a gigabyte of answers and weights that leave the mesh. */
   readonly egressUsdPerGb: number;
@@ -80,12 +82,29 @@ export interface FleetClass {
   readonly startupMs: number;
   /** Memory for variants; infinite where the scenario gives none. */
   readonly memoryBytes: number;
+  /** The machine that all workers of the class compute on together; absent = each has one of its own. */
+  readonly machine?: string;
+}
+
+/** A machine that several workers or devices compute on. */
+export interface ScenarioMachine {
+  readonly name: string;
+  /**
+   * How many times slower each computation is while one, two, three … of them run at once, from 1 on and not falling. More
+   * than the list has are slower in proportion to their number.
+   */
+  readonly slowdown: readonly number[];
 }
 
 /** The callers' own devices. */
 export interface BrowserMix {
   /** Shares of callers, adding up to at most 1; the rest can run nothing. */
-  readonly deviceClasses: readonly { readonly deviceClass: string; readonly share: number }[];
+  readonly deviceClasses: readonly {
+    readonly deviceClass: string;
+    readonly share: number;
+    /** As of a fleet's class: all callers with such a device share it. */
+    readonly machine?: string;
+  }[];
   /** Requests that one caller makes on average before it goes: over these a download is spread. */
   readonly requestsPerCaller: number;
   /** US dollars an hour of a device that computes. */

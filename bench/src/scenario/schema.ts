@@ -4,6 +4,7 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(256));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const amount = v.pipe(v.number(), v.finite(), v.minValue(0));
 const aboveZero = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const factor = v.pipe(v.number(), v.finite(), v.minValue(1));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 
 const traceSchema = v.variant('format', [
@@ -52,7 +53,7 @@ export const scenarioSchema = v.strictObject({
         prefer: v.optional(v.picklist(['cost', 'accuracy']), 'cost'),
         payloadBytes: v.optional(amount, 0),
         answerBytes: v.optional(amount, 0),
-        cascades: v.optional(v.pipe(v.array(cascadeSchema), v.maxLength(100)), []),
+        cascades: v.exactOptional(v.pipe(v.array(cascadeSchema), v.maxLength(100))),
         trace: traceSchema,
       }),
     ),
@@ -71,14 +72,21 @@ export const scenarioSchema = v.strictObject({
         max: v.optional(count),
         startupMs: v.optional(amount, 0),
         memoryBytes: v.optional(aboveZero),
+        machine: v.exactOptional(name),
       }),
     ),
     v.minLength(1),
     v.maxLength(1_000),
   ),
+  machines: v.exactOptional(
+    v.array(v.strictObject({ name, slowdown: v.pipe(v.array(factor), v.minLength(1), v.maxLength(256)) })),
+  ),
   browsers: v.optional(
     v.strictObject({
-      deviceClasses: v.optional(v.array(v.strictObject({ deviceClass: name, share })), []),
+      deviceClasses: v.optional(
+        v.array(v.strictObject({ deviceClass: name, share, machine: v.exactOptional(name) })),
+        [],
+      ),
       requestsPerCaller: v.optional(v.pipe(v.number(), v.finite(), v.minValue(1)), 20),
       energyUsdPerHour: v.optional(amount, 0),
       cachedShare: v.optional(share, 0),

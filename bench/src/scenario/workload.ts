@@ -1,5 +1,5 @@
 import { createUniform, normalAt, STREAMS, uniformAt } from '../random.ts';
-import type { Scenario, ScenarioTask } from './scenario.ts';
+import type { Scenario, ScenarioCascade, ScenarioTask } from './scenario.ts';
 
 /**
  * Who asks what and when, in the order of arrival, with the noise of each request: all that chance decides in a run. It
@@ -70,6 +70,18 @@ export function callerFacts({ seed, network, browsers }: Scenario, caller: numbe
     deviceClass: device?.deviceClass,
     isCached: device !== undefined && uniformAt(seed, STREAMS.cached, caller) < browsers.cachedShare,
   };
+}
+
+/**
+ * Whether a cascade's small stage is not sure of a request. Of two cascades of a task the one that escalates more does so for
+ * all that the other one does: hard inputs are hard for both.
+ */
+export function isEscalated(
+  seed: number,
+  request: number,
+  { escalationRate }: Pick<ScenarioCascade, 'escalationRate'>,
+): boolean {
+  return uniformAt(seed, STREAMS.escalation, request) < escalationRate;
 }
 
 /** Undefined where the roll lies beyond the sum of the shares. */

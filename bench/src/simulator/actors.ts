@@ -1,6 +1,6 @@
 import type { Waiting } from '@nearfar/core';
 import type { Profile } from '../profile-table.ts';
-import type { FleetClass, Scenario, ScenarioTask } from '../scenario/scenario.ts';
+import type { FleetClass, Scenario, ScenarioCascade, ScenarioTask } from '../scenario/scenario.ts';
 import { callerFacts } from '../scenario/workload.ts';
 import type { SimulatedCaller, SimulatedRequest, SimulatedWorker } from './policy.ts';
 
@@ -34,6 +34,10 @@ export class RequestActor implements SimulatedRequest, Waiting {
   /** When a worker has to be done, so that the answer is there by the deadline. */
   deadlineAt = 0;
   worker: WorkerActor | undefined;
+  /** What it runs as. */
+  cascade: ScenarioCascade | undefined;
+  /** Where its small stage ran that was not sure; undefined before. */
+  escalatedAt: 'page' | 'mesh' | undefined;
   /** What it is predicted to take alone where it was sent. */
   predictedMs = 0;
   /** Counts how often it was sent, so that an arrival of a withdrawn one is known as such. */

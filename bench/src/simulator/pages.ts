@@ -90,15 +90,17 @@ export class Pages {
   }
 
   #execute(caller: CallerActor, request: RequestActor): void {
-    const { nowMs, ledger, events, scenario } = this.#run;
+    const { nowMs, ledger, machines, scenario } = this.#run;
     const profile = this.#profile(caller, request.task, request.variant);
-    const serviceMs = profile.timeMs(1, request.score);
     request.state = 'running';
     caller.isBusy = true;
-    ledger.other('energy', nowMs, (serviceMs * scenario.browsers.energyUsdPerHour) / MS_PER_HOUR);
-    events.push(nowMs + serviceMs, () => {
+    machines.compute('browser', profile.deviceClass, profile.timeMs(1, request.score), (serviceMs) => {
+      ledger.other('energy', nowMs, (serviceMs * scenario.browsers.energyUsdPerHour) / MS_PER_HOUR);
+      const by = { profile, batchSize: 1, serviceMs };
+      // Before it is idle again: a large stage that runs here too waits behind the others.
+      const goesOn = this.#run.escalate(request, by);
       caller.isBusy = false;
-      this.#run.end(request, 'answered', { profile, batchSize: 1, serviceMs });
+      if (!goesOn) this.#run.end(request, 'answered', by);
       this.#next(caller);
     });
   }

@@ -1,6 +1,6 @@
 import type { BatchPlan } from '@nearfar/core';
 import type { KnownService, ProfileTable } from '../profile-table.ts';
-import type { Scenario } from '../scenario/scenario.ts';
+import type { Scenario, ScenarioCascade } from '../scenario/scenario.ts';
 
 /** A request of a run, as a policy sees it: nothing of what its service will really take. */
 export interface SimulatedRequest {
@@ -64,14 +64,26 @@ export interface World {
   maxBatch(task: string, variant: string, deviceClass: string): number;
   /**
    * Sends a request to a worker that holds the variant or loads it; it arrives after half of the caller's round trip and
-   * the way of its bytes, and runs once the variant is there.
+   * the way of its bytes, and runs once the variant is there. One whose first stage ran on a worker is in the mesh already,
+   * and is there at once.
+   *
+   * @param cascade of the request's task, when the variant is its small stage: what that is not sure of, `escalated` is asked
+   * for. Its large stage is then the only variant that the request may run.
    */
-  dispatch(request: SimulatedRequest, worker: SimulatedWorker, variant: string): void;
+  dispatch(
+    request: SimulatedRequest,
+    worker: SimulatedWorker,
+    variant: string,
+    cascade?: ScenarioCascade,
+  ): void;
   /**
    * Runs a request on its caller's own device, after what waits there. Where the device lacks the variant, it downloads
-   * and compiles it first, and the request waits for that.
+   * and compiles it first, and the request waits for that. Refused after a first stage on a worker, since a mesh cannot ask
+   * a page.
+   *
+   * @param cascade as of `dispatch`.
    */
-  runInBrowser(request: SimulatedRequest, variant: string): void;
+  runInBrowser(request: SimulatedRequest, variant: string, cascade?: ScenarioCascade): void;
   /** Has a caller's device download and compile a variant in the background; nothing where it has it or does so already. */
   prepare(caller: SimulatedCaller, task: string, variant: string): void;
   /** Ends a request at once without an answer. */
@@ -92,10 +104,23 @@ export interface World {
   wake(worker: SimulatedWorker): void;
 }
 
+/** What a stage of a cascade took that was not sure of its answer. */
+export interface SimulatedStage {
+  /** No worker = the caller's own device. */
+  readonly worker: SimulatedWorker | undefined;
+  readonly variant: string;
+  readonly deviceClass: string;
+  /** From the request's arrival until now. */
+  readonly elapsedMs: number;
+  readonly batchSize: number;
+  readonly serviceMs: number;
+}
+
 /** How a request ended. */
 export interface SimulatedOutcome {
   readonly kind: 'answered' | 'dropped' | 'refused';
   readonly tier: 'browser' | 'edge' | 'pool' | undefined;
+  /** A cascade's own name where it was run as one. */
   readonly variant: string | undefined;
   readonly deviceClass: string | undefined;
   readonly latencyMs: number;
@@ -124,6 +149,11 @@ export interface Policy {
   /** Called every `planEverySeconds` of simulated time. */
   plan?(world: World): void;
   finished?(request: SimulatedRequest, outcome: SimulatedOutcome, world: World): void;
+  /**
+   * The small stage of a cascade was not sure. Must dispatch to its large stage, run that in the browser or refuse, as
+   * `arrive`. Needed by policies that name cascades.
+   */
+  escalated?(request: SimulatedRequest, stage: SimulatedStage, world: World): void;
 }
 
 /** Makes a policy for one run of a scenario; may take its time, as a solver that has to be loaded does. */

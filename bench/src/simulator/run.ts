@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario/scenario.ts';
 import type { RequestActor, WorkerActor } from './actors.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { Ledger } from './ledger.ts';
+import type { Machines } from './machines.ts';
 import type { SimulatedOutcome } from './policy.ts';
 
 /** What answered a request; no worker = its caller's own device. */
@@ -18,10 +19,13 @@ export interface Run {
   readonly scenario: Scenario;
   readonly profiles: ProfileTable;
   readonly events: EventQueue;
+  readonly machines: Machines;
   readonly ledger: Ledger;
   readonly nowMs: number;
   /** Before the first arrival: what is loaded or started now is there at once and costs nothing. */
   readonly isStarting: boolean;
+  /** Hands a request whose small stage was not sure back to the policy; false where there is nothing more to do. */
+  escalate(request: RequestActor, by: AnsweredBy): boolean;
   /** Ends a request, now. */
   end(request: RequestActor, kind: SimulatedOutcome['kind'], by?: AnsweredBy): void;
 }

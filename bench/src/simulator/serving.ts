@@ -44,13 +44,15 @@ export class Serving {
     request.replica = replica;
     request.deadlineAt = request.deadlineMs - rttMs / 2 - answerBytes / bytesPerMs;
     request.trips += 1;
+    const isThereAlready = request.escalatedAt === 'mesh';
     const trip = request.trips;
     request.predictedMs = profiles.find(request.task, variant, worker.deviceClass)?.service(1).meanMs ?? 0;
     worker.inTransit += 1;
     worker.backlogMs += request.predictedMs;
     worker.count(replica, 1);
-    ledger.other('request', nowMs, scenario.requestUsdPerMillion / 1e6);
-    events.push(nowMs + rttMs / 2 + payloadBytes / bytesPerMs, () => this.#reach(request, worker, trip));
+    if (!isThereAlready) ledger.other('request', nowMs, scenario.requestUsdPerMillion / 1e6);
+    const wayMs = isThereAlready ? 0 : rttMs / 2 + payloadBytes / bytesPerMs;
+    events.push(nowMs + wayMs, () => this.#reach(request, worker, trip));
   }
 
   /** Takes back a request that waits for a worker or is under way to one. */
@@ -118,7 +120,7 @@ export class Serving {
   }
 
   #startBatch(worker: WorkerActor, batch: readonly RequestActor[], variant: string): void {
-    const { nowMs, profiles, ledger, events } = this.#run;
+    const { nowMs, profiles, ledger, machines } = this.#run;
     const [{ task }] = batch as [RequestActor];
     const replica = replicaOf(task, variant);
     const profile = profiles.find(task, variant, worker.deviceClass);
@@ -132,14 +134,14 @@ export class Serving {
     const { length: size } = batch;
     let score = 0;
     for (const request of batch) score += request.score;
-    const serviceMs = profile.timeMs(size, score / Math.sqrt(size));
+    const aloneMs = profile.timeMs(size, score / Math.sqrt(size));
     worker.isBusy = true;
     worker.runningReplica = replica;
     worker.predictedFreeMs = nowMs + profile.service(size).meanMs;
-    ledger.busy(worker, nowMs, serviceMs);
     ledger.batches += 1;
     ledger.batchedRequests += size;
-    events.push(nowMs + serviceMs, () => {
+    machines.compute(worker.tier, worker.deviceClass, aloneMs, (serviceMs) => {
+      ledger.busy(worker, nowMs, serviceMs);
       worker.isBusy = false;
       worker.runningReplica = '';
       for (const request of batch) worker.count(request.replica, -1);
@@ -158,11 +160,13 @@ export class Serving {
     serviceMs: number,
   ): void {
     const { nowMs, ledger, events } = this.#run;
+    const by = { worker, profile, batchSize, serviceMs };
+    if (this.#run.escalate(request, by)) return;
     const { answerBytes } = request.spec;
     const { network, egressUsdPerGb } = this.#run.scenario;
     ledger.other('egress', nowMs, (answerBytes * egressUsdPerGb) / BYTES_PER_GB);
     const wayMs = request.caller.rttMs / 2 + answerBytes / network.bytesPerMs;
-    const end = () => this.#run.end(request, 'answered', { worker, profile, batchSize, serviceMs });
+    const end = () => this.#run.end(request, 'answered', by);
     if (wayMs > 0) events.push(nowMs + wayMs, end);
     else end();
   }

@@ -1,11 +1,12 @@
 import { type KnownService, ProfileTable } from '../profile-table.ts';
 import { createUniform, STREAMS } from '../random.ts';
-import type { Scenario, ScenarioTask } from '../scenario/scenario.ts';
-import { createWorkload, type Workload } from '../scenario/workload.ts';
+import type { Scenario, ScenarioCascade, ScenarioTask } from '../scenario/scenario.ts';
+import { createWorkload, isEscalated, type Workload } from '../scenario/workload.ts';
 import { type CallerActor, RequestActor, type WorkerActor } from './actors.ts';
 import { EventQueue } from './event-queue.ts';
 import { Fleet } from './fleet.ts';
 import { Ledger } from './ledger.ts';
+import { Machines } from './machines.ts';
 import { Pages } from './pages.ts';
 import type {
   Policy,
@@ -24,6 +25,8 @@ export interface SimulateOptions {
   readonly onProgress?: (share: number) => void;
   /** Drawn from the scenario when absent; several runs of one scenario may share it. */
   readonly workload?: Workload;
+  /** Told of each request as it ends. */
+  readonly onEnded?: (request: SimulatedRequest, outcome: SimulatedOutcome) => void;
 }
 
 /** Events between two calls of `onProgress`. */
@@ -44,9 +47,8 @@ export function simulate(
   policy: Policy,
   options: SimulateOptions = {},
 ): SimulationResult {
-  return new Simulation(scenario, policy, options.workload ?? createWorkload(scenario)).run(
-    options.onProgress,
-  );
+  const { workload = createWorkload(scenario), onEnded, onProgress } = options;
+  return new Simulation(scenario, policy, workload, onEnded).run(onProgress);
 }
 
 /** The world of a policy: its clock, and the door to fleet, serving and pages. */
@@ -55,24 +57,28 @@ class Simulation implements World, Run {
   readonly profiles: ProfileTable;
   readonly random: () => number;
   readonly events = new EventQueue();
+  readonly machines: Machines;
   readonly ledger: Ledger;
   nowMs = 0;
   isStarting = true;
   readonly #policy: Policy;
   readonly #workload: Workload;
+  readonly #onEnded: SimulateOptions['onEnded'];
   readonly #fleet: Fleet;
   readonly #serving: Serving;
   readonly #pages: Pages;
   #ended = 0;
   #lastEndMs = 0;
 
-  constructor(scenario: Scenario, policy: Policy, workload: Workload) {
+  constructor(scenario: Scenario, policy: Policy, workload: Workload, onEnded: SimulateOptions['onEnded']) {
     this.scenario = scenario;
     this.profiles = new ProfileTable(scenario.profiles);
     this.random = createUniform(scenario.seed, STREAMS.policy);
     this.#policy = policy;
     this.#workload = workload;
+    this.#onEnded = onEnded;
     this.ledger = new Ledger(scenario, workload.requests);
+    this.machines = new Machines(this);
     this.#fleet = new Fleet(this, (worker) => this.#serving.wake(worker));
     this.#serving = new Serving(this, this.#fleet, (worker) => policy.formBatch?.(worker, this));
     this.#pages = new Pages(this);
@@ -124,12 +130,21 @@ class Simulation implements World, Run {
     return this.profiles.find(task, variant, deviceClass)?.maxBatch ?? 0;
   }
 
-  dispatch(request: SimulatedRequest, worker: SimulatedWorker, variant: string): void {
-    this.#serving.dispatch(this.#undecided(request), worker as WorkerActor, variant);
+  dispatch(
+    request: SimulatedRequest,
+    worker: SimulatedWorker,
+    variant: string,
+    cascade?: ScenarioCascade,
+  ): void {
+    this.#serving.dispatch(this.#begun(request, variant, cascade), worker as WorkerActor, variant);
   }
 
-  runInBrowser(request: SimulatedRequest, variant: string): void {
-    this.#pages.run(this.#undecided(request), variant);
+  runInBrowser(given: SimulatedRequest, variant: string, cascade?: ScenarioCascade): void {
+    const request = this.#begun(given, variant, cascade);
+    if (request.escalatedAt === 'mesh') {
+      throw new Error(`Request ${request.index} is in the mesh, which cannot ask its caller's device`);
+    }
+    this.#pages.run(request, variant);
   }
 
   prepare(caller: SimulatedCaller, task: string, variant: string): void {
@@ -177,6 +192,23 @@ class Simulation implements World, Run {
     this.#serving.wake(worker as WorkerActor);
   }
 
+  escalate(request: RequestActor, { worker, profile, batchSize, serviceMs }: AnsweredBy): boolean {
+    const { cascade, index } = request;
+    if (cascade === undefined || request.escalatedAt !== undefined) return false;
+    if (!isEscalated(this.scenario.seed, index, cascade)) return false;
+    request.state = 'undecided';
+    request.escalatedAt = worker === undefined ? 'page' : 'mesh';
+    request.worker = undefined;
+    const { variant, deviceClass } = profile;
+    const elapsedMs = this.nowMs - request.arrivalMs;
+    this.#policy.escalated?.(
+      request,
+      { worker, variant, deviceClass, elapsedMs, batchSize, serviceMs },
+      this,
+    );
+    return true;
+  }
+
   end(request: RequestActor, kind: SimulatedOutcome['kind'], by?: AnsweredBy): void {
     request.state = 'ended';
     this.#ended += 1;
@@ -184,14 +216,18 @@ class Simulation implements World, Run {
     const outcome: SimulatedOutcome = {
       kind,
       tier: by === undefined ? request.worker?.tier : (by.worker?.tier ?? 'browser'),
-      variant: by?.profile.variant ?? (request.variant === '' ? undefined : request.variant),
+      variant:
+        request.cascade?.variant ??
+        by?.profile.variant ??
+        (request.variant === '' ? undefined : request.variant),
       deviceClass: by?.profile.deviceClass ?? request.worker?.deviceClass,
       latencyMs: this.nowMs - request.arrivalMs,
       batchSize: by?.batchSize ?? 0,
       serviceMs: by?.serviceMs ?? 0,
       isOnTime: kind === 'answered' && this.nowMs <= request.deadlineMs,
     };
-    this.ledger.ended(request, outcome, by?.profile.accuracy ?? 0);
+    this.ledger.ended(request, outcome, request.cascade?.accuracy ?? by?.profile.accuracy ?? 0);
+    this.#onEnded?.(request, outcome);
     this.#policy.finished?.(request, outcome, this);
   }
 
@@ -227,6 +263,20 @@ class Simulation implements World, Run {
       longest = Math.max(longest, (deadlineMs[index] as number) - (arrivalMs[index] as number));
     }
     return longest;
+  }
+
+  /** A request that is about to run a variant, as a stage of a cascade or by itself. */
+  #begun(given: SimulatedRequest, variant: string, cascade: ScenarioCascade | undefined): RequestActor {
+    const request = this.#undecided(given);
+    if (request.escalatedAt === undefined) {
+      if (cascade !== undefined && (cascade.small !== variant || !request.spec.cascades?.includes(cascade))) {
+        throw new Error(`${variant} is no small stage of a cascade of ${request.task}`);
+      }
+      request.cascade = cascade;
+    } else if (request.cascade?.large !== variant) {
+      throw new Error(`Request ${request.index} goes on to ${request.cascade?.large}, not to ${variant}`);
+    }
+    return request;
   }
 
   #undecided(given: SimulatedRequest): RequestActor {

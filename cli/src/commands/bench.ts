@@ -1,14 +1,22 @@
-import { BENCHES, type BenchResult, describeMachine } from '@nearfar/bench';
+import { BENCHES, type BenchResult, describeMachine, type MeshPrograms } from '@nearfar/bench';
+import { CHROMIUM_FLAGS, findChromium } from '#find-chromium';
 import { usageError } from '../exit-error.ts';
+import { dataDirectory, launcher } from '../places.ts';
+import { startShareProgress } from '../progress.ts';
 import { formatTable } from '../table.ts';
 
 interface BenchOptions {
   readonly seed: number;
+  readonly quick?: boolean;
+  readonly seeds?: number;
+  readonly out?: string;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
 /** `nearfar bench [name]`: runs a benchmark, or lists them. */
-export async function bench(name: string | undefined, { seed, json }: BenchOptions): Promise<void> {
+export async function bench(name: string | undefined, options: BenchOptions): Promise<void> {
+  const { seed, json } = options;
   if (name === undefined) {
     const rows = BENCHES.map((entry) => [entry.name, entry.description]);
     process.stdout.write(`${formatTable(['bench', 'what it measures'], rows)}\n`);
@@ -20,7 +28,23 @@ export async function bench(name: string | undefined, { seed, json }: BenchOptio
     throw usageError(`Expected a benchmark (${names}), got "${name}"`);
   }
   const say = (line: string) => process.stderr.write(`${line}\n`);
-  const metrics = await found.run({ seed, say });
+  const { quick = false, seeds, out, threads } = options;
+  const progress = startShareProgress(found.name);
+  let metrics: BenchResult['metrics'];
+  try {
+    metrics = await found.run({
+      seed,
+      say,
+      programs: meshPrograms(),
+      quick,
+      ...(seeds !== undefined && { seeds }),
+      ...(out !== undefined && { resultsFile: out }),
+      ...(threads !== undefined && { threads }),
+      onProgress: progress.update,
+    });
+  } finally {
+    progress.stop();
+  }
   const result: BenchResult = { bench: found.name, machine: describeMachine(), seed, metrics };
   if (json) {
     process.stdout.write(`${JSON.stringify(result)}\n`);
@@ -28,4 +52,16 @@ export async function bench(name: string | undefined, { seed, json }: BenchOptio
   }
   const rows = Object.entries(metrics).map(([metric, value]) => [metric, Number(value.toPrecision(4))]);
   process.stdout.write(`${result.machine}, seed ${seed}\n${formatTable(['metric', 'value'], rows)}\n`);
+}
+
+/** What a benchmark of a whole mesh starts. */
+function meshPrograms(): MeshPrograms {
+  return {
+    nearfar: [process.execPath, launcher()],
+    findChromium() {
+      const executablePath = findChromium();
+      return executablePath === undefined ? undefined : { executablePath, flags: CHROMIUM_FLAGS };
+    },
+    dataFolder: process.env.NEARFAR_DATA || dataDirectory(undefined),
+  };
 }

@@ -48,9 +48,8 @@ export async function simulate(file: string, options: SimulateOptions): Promise<
   } finally {
     progress.stop();
   }
-  if (options.bound) {
-    result = await addOptimum(result, scenario, { withClairvoyant: options.clairvoyant ?? false });
-  }
+  const { bound: withBound, clairvoyant: withClairvoyant = false } = options;
+  result = await addOptimum(result, scenario, { withBound, withClairvoyant });
   if (options.report !== undefined) {
     await writeFile(options.report, await renderReport(result));
     process.stderr.write(`Report: ${options.report}\n`);

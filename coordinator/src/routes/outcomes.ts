@@ -23,7 +23,6 @@ export function outcomeRoutes(context: Context): Hono<AppEnvironment> {
     const response: OutcomesResponse = {
       outcomes: await learnOutcomes(context, subject, outcomes),
       profiles: learnFromPage(context, subject, profiles),
-      epoch: table.epoch,
       ...(priceEpoch !== undefined && priceEpoch !== table.epoch && { prices: table }),
     };
     return http.json(response);

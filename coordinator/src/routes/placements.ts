@@ -1,4 +1,4 @@
-import { explainCandidates, type NetworkPath, networkTime, toUsd } from '@nearfar/core';
+import { explainCandidates, type NetworkPath, networkTime, toUsd, ZERO } from '@nearfar/core';
 import { LIMITS, type PlacementResponse, parseOrThrow, placementRequestSchema } from '@nearfar/protocol';
 import { Hono } from 'hono';
 import type { AppEnvironment, Context } from '../context.ts';
@@ -6,7 +6,7 @@ import { describeChoice } from '../decisions.ts';
 import { grantLease } from '../leases.ts';
 import { admitSpec, admitTarget } from '../steps/admit.ts';
 import { decideAmongAll } from '../steps/cascade.ts';
-import { pageOptions } from '../steps/options.ts';
+import { pageOptions, seenOver, workerOptions } from '../steps/options.ts';
 import { refusalError } from '../steps/place.ts';
 import { readJson } from './body.ts';
 import { entry, gate } from './gate.ts';
@@ -27,7 +27,11 @@ export function placementRoutes(context: Context): Hono<AppEnvironment> {
 
     const network = networkTime(pathOf(context, asked.network), asked.payloadBytes);
     const local = asked.device === undefined ? [] : pageOptions(context, task, asked.device, spec);
-    const decision = decideAmongAll(context, { task, spec, subject }, { task, rows: 1, network }, 0, local);
+    // Made once, for the lease and for this decision: as they do for whatever the page will demand.
+    const remote = workerOptions(context, { task, rows: 1, network: ZERO });
+    const seen = remote.map((option) => seenOver(network, option));
+    const one = { task, rows: 1, network };
+    const decision = decideAmongAll(context, { task, spec, subject }, one, 0, [...local, ...seen]);
     const at = new Date(context.options.clock.wallTime()).toISOString();
     const source = 'placement';
     context.decisions.put(
@@ -49,6 +53,7 @@ export function placementRoutes(context: Context): Hono<AppEnvironment> {
       subject,
       deviceClass: asked.device?.deviceClass,
       former: asked.lease,
+      options: remote,
     });
     const response: PlacementResponse =
       choice.kind === 'refused'

@@ -118,6 +118,14 @@ export function accountFailed(context: Context, admitted: Admitted, error: unkno
   count(context, admitted, { tier, status }, { totalMs, costUsd: 0 });
 }
 
+/**
+ * Whether a page's run is a part of a request alone: the small stage of a cascade that was not sure. The whole is settled and
+ * counted where the large stage runs, in whatever order the two are reported.
+ */
+export function isUnsureStage({ status, cascade }: Outcome): boolean {
+  return status === 'ok' && cascade?.isEscalated === true;
+}
+
 /** Books what a page says it ran itself. The figures are hints; the cost follows from our own prices. */
 export function accountReported(
   context: Context,
@@ -144,8 +152,7 @@ export function accountReported(
     costPicoUsd,
     source: 'reported',
   });
-  // Of a request that the mesh goes on with, it is a part: the whole is settled, and counted, there.
-  if (context.decisions.find(decisionId)?.source === 'request') return;
+  if (isUnsureStage(outcome)) return;
   context.metrics.request({ task, tier: 'browser', status }, outcome.totalMs, toUsd(costPicoUsd));
   context.decisions.settle(decisionId, {
     status,

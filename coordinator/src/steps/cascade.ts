@@ -49,18 +49,18 @@ export function cascadesFor(context: Context, task: RegisteredTask, caller: stri
 /**
  * Judges every option of a request, cascades among them. Where the task has none, as `decideRequest`.
  *
- * @param local options of the caller's own page.
+ * @param known all of them, where they were made before, with those of the caller's own page.
  */
 export function decideAmongAll(
   context: Context,
   { task, spec, subject }: Pick<Admitted, 'task' | 'spec' | 'subject'>,
   asked: Asked,
   elapsedMs: number,
-  local: readonly Option[] = [],
+  known?: readonly Option[],
 ): Decision {
   const cascades = mayUseCascade(spec, task) ? cascadesFor(context, task, subject) : [];
-  if (cascades.length === 0 && local.length === 0) return decideRequest(context, spec, asked, elapsedMs);
-  const options = [...local, ...workerOptions(context, asked, spec)];
+  if (cascades.length === 0 && known === undefined) return decideRequest(context, spec, asked, elapsedMs);
+  const options = known ?? workerOptions(context, asked, spec);
   const { rows, network } = asked;
   const paired = cascadeOptions(spec, options, cascades, { rows, elapsedMs, network });
   return decide(withoutOwnModel(spec, task), [...options, ...paired], elapsedMs);

@@ -25,7 +25,8 @@ const NOBODY: ReadonlyMap<string, string> = new Map();
 /**
  * Where a request should run. `blocked` holds the workers that refused or lost it, with their reasons.
  *
- * The index of the fleet chooses; of a page's request, to which its own network is added, a look at all options does. The
+ * The index of the fleet chooses; of a page's request, to which its own network is added, and of one that has a priority, a look
+ * at all options does. The
  * other candidates are put into words only for a reader, from what they were at the time: where there are many, of a request
  * that is refused or explained, and of a sample.
  */
@@ -39,6 +40,11 @@ export function decideRequest(
   const { task, rows, network } = asked;
   const all = () => workerOptions(context, asked, spec, blocked);
   if (network.meanMs > 0) return decide(spec, all(), elapsedMs);
+  if (spec.priority > 0) {
+    // The index takes waits to be whole queues, which is too careful here.
+    const urgent = decide(spec, all(), elapsedMs);
+    if (urgent.choice.kind === 'meets-slo') return urgent;
+  }
   const choice = context.places.choose({ task, rows, spec, elapsedMs, blocked });
   const passed = choice.passedOver === undefined ? [] : [placedVariant(choice.passedOver)];
   if (choice.kind === 'none') return { ...decide(spec, all(), elapsedMs), passedOver: passed };

@@ -3,7 +3,7 @@ import { LIMITS, type Outcome, type ProfileReport, type SketchData } from '@near
 import { isLeaseOf } from '../auth.ts';
 import type { Context } from '../context.ts';
 import type { DecisionSummary } from '../decisions.ts';
-import { accountReported } from './account.ts';
+import { accountReported, isUnsureStage } from './account.ts';
 
 /** Batches for which one page's word counts at most, so that no page outweighs the others by claiming many. */
 const MAX_PAGE_SAMPLES = 1_000;
@@ -73,14 +73,13 @@ export async function learnOutcomes(
     const page = pageDecision(context, subject, outcome);
     const known = context.decisions.find(decisionId);
     if (known !== undefined && known.subject !== subject) continue;
-    if (known?.source === 'request') {
-      // The mesh ran the large stage of a cascade whose small one this is.
-      if (outcome.cascade?.isEscalated !== true) continue;
-      if (!context.decisions.putBefore(page, () => outcome.candidates)) continue;
+    // A report that is sent again, because its answer was lost, changes nothing.
+    if (isUnsureStage(outcome)) {
+      if (!context.decisions.putStage(page, () => outcome.candidates)) continue;
     } else {
-      // A report that is sent again, because its answer was lost, changes nothing.
-      if (known?.outcome !== undefined) continue;
-      if (known === undefined) context.decisions.put(page, () => outcome.candidates);
+      if (known?.source === 'request' || known?.outcome !== undefined) continue;
+      // One that was asked for is the mesh's own, and better explained by it.
+      if (known?.source !== 'placement') context.decisions.put(page, () => outcome.candidates);
     }
     accountReported(context, subject, outcome, variant);
     if (leaseId !== undefined) context.metrics.leasedRun();

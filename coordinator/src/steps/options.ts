@@ -2,9 +2,9 @@ import {
   type Blocker,
   browserCostPicoUsd,
   browserOption,
-  type CalibrationCurve,
   calibratedParts,
   canReplace,
+  type LatencyParts,
   type Option,
   pagePrices,
   type RegisteredTask,
@@ -31,8 +31,8 @@ export interface Asked {
   readonly network: Moments;
 }
 
-/** What of a request's demands says whether a dominating variant could take the place of a dominated one. */
-export type Demands = Pick<RequestSpec, 'variant' | 'model' | 'minAccuracy'>;
+/** What of a request's demands its options rest on: whether a dominating variant does as well, and how long it would wait. */
+export type Demands = Pick<RequestSpec, 'variant' | 'model' | 'minAccuracy' | 'priority'>;
 
 /**
  * One option for each variant and each worker that can run its format. Without `demands`, as for a lease, they are to do
@@ -49,7 +49,7 @@ export function workerOptions(
   const options: Option[] = [];
   for (const worker of weighedWorkers(context, task)) {
     const kind = context.places.kindOf(worker);
-    const wait = worker.load.wait(now);
+    const wait = worker.load.wait(now, demands?.priority);
     const link = linkTime(worker);
     const dominators = offers.dominators(kind.deviceClass);
     for (const variant of task.variants) {
@@ -62,7 +62,8 @@ export function workerOptions(
       const numbers = offers.numbers(variant, kind);
       const { compute, isProfiled, costPicoUsd, worstCostPicoUsd, pricePicoUsd } = numbers;
       const obstacles = { refusal: blocked.get(worker.id), better: isDominated ? better : undefined };
-      const option = {
+      const calibration = numbers.curveAt(worker.id);
+      const option: Option = {
         variant: variant.variant,
         revision: variant.revision,
         model: variant.model,
@@ -75,8 +76,9 @@ export function workerOptions(
         worstCostPicoUsd,
         pricePicoUsd,
         blockers: blockersOf(worker, variant, isProfiled, obstacles),
+        ...(calibration !== undefined && { calibration }),
       };
-      options.push(calibrated(option, numbers.curveAt(worker.id), network));
+      options.push(network.meanMs > 0 ? seenOver(network, option) : option);
     }
   }
   return options;
@@ -108,13 +110,20 @@ interface Obstacles {
 }
 
 /**
- * An option with the calibration of its latency from here to the worker and back. That knows nothing of the caller's own
- * network: where there is one, the parts are corrected instead, and it is added to them.
+ * An option as a caller sees it from beyond its own network. That is nothing that the option's calibration knows of: the
+ * parts are corrected instead, and it is added to them.
  */
-function calibrated(option: Option, calibration: CalibrationCurve | undefined, network: Moments): Option {
-  if (network.meanMs === 0) return calibration === undefined ? option : { ...option, calibration };
-  const corrected = calibration === undefined ? option.parts : calibratedParts(option.parts, calibration);
-  return { ...option, parts: { ...corrected, network: sumMoments([network, corrected.network]) } };
+export function seenOver(network: Moments, { calibration, ...option }: Option): Option {
+  const over = (parts: LatencyParts): LatencyParts => ({
+    ...parts,
+    network: sumMoments([network, parts.network]),
+  });
+  if (calibration === undefined) return { ...option, parts: over(option.parts) };
+  return {
+    ...option,
+    parts: over(calibratedParts(option.parts, calibration)),
+    uncorrected: over(option.parts),
+  };
 }
 
 function blockersOf(

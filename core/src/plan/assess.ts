@@ -1,4 +1,5 @@
 import type { Filled } from './fill.ts';
+import { pack } from './pack.ts';
 import type { ClassPlan, Flow, Plan, PlanPrice } from './plan.ts';
 import type { Integers } from './program.ts';
 import type { RouteMap } from './routes.ts';
@@ -41,24 +42,51 @@ export function trimmed(map: RouteMap, filled: Filled): Filled {
     classMs[place.classIndex] = (classMs[place.classIndex] ?? 0) + rate * route.busyMs;
   }
   const needed = (ms: number, each: number) => (ms <= LEAST_MS ? 0 : Math.ceil(ms / each - LEAST_MS));
+  const replicas = places.map(({ classIndex }, index) =>
+    Math.min(filled.integers.replicas[index] ?? 0, needed(placeMs[index] ?? 0, workerMs[classIndex] ?? 1)),
+  );
   const memory = new Float64Array(input.classes.length);
   const most = new Float64Array(input.classes.length);
-  const replicas = places.map(({ classIndex, memoryShare }, index) => {
-    const count = Math.min(
-      filled.integers.replicas[index] ?? 0,
-      needed(placeMs[index] ?? 0, workerMs[classIndex] ?? 1),
-    );
+  for (const [index, { classIndex, memoryShare }] of places.entries()) {
+    const count = replicas[index] ?? 0;
     memory[classIndex] = (memory[classIndex] ?? 0) + count * memoryShare;
     most[classIndex] = Math.max(most[classIndex] ?? 0, count);
-    return count;
-  });
+  }
   const workers = input.classes.map(({ min }, index) => {
     const ofMemory = needed(memory[index] ?? 0, 1);
     const ofTime = needed(classMs[index] ?? 0, workerMs[index] ?? 1);
     const least = Math.max(min, most[index] ?? 0, ofMemory, ofTime);
     return Math.min(filled.integers.workers[index] ?? 0, least);
   });
-  return { ...filled, integers: { workers, replicas } };
+  return {
+    ...filled,
+    integers: { workers: roomy(map, workers, replicas, filled.integers.workers), replicas },
+  };
+}
+
+/** As many workers of each class as have room for all replicas, from `least` on and up to those that had. */
+function roomy(
+  map: RouteMap,
+  least: readonly number[],
+  replicas: readonly number[],
+  most: readonly number[],
+): number[] {
+  const workers = [...least];
+  for (;;) {
+    const packed = pack(map, { workers, replicas }).replicas;
+    const short = new Set(
+      map.places.flatMap(({ classIndex }, index) =>
+        (packed[index] ?? 0) < (replicas[index] ?? 0) ? [classIndex] : [],
+      ),
+    );
+    let isChanged = false;
+    for (const index of short) {
+      if ((workers[index] ?? 0) >= (most[index] ?? 0)) continue;
+      workers[index] = (workers[index] ?? 0) + 1;
+      isChanged = true;
+    }
+    if (!isChanged) return workers;
+  }
 }
 
 /**

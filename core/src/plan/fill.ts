@@ -1,3 +1,4 @@
+import { type Packing, pack } from './pack.ts';
 import type { Integers } from './program.ts';
 import { pageRate } from './program.ts';
 import type { RouteMap } from './routes.ts';
@@ -15,7 +16,7 @@ export interface Filled {
 export interface FillSeed {
   /** Price of a busy millisecond by class, in picodollars, besides what it costs: what others would give for it. */
   readonly prices: ArrayLike<number>;
-  /** What is there whatever the demand. */
+  /** What is there whatever the demand; replicas that no worker has room for are left out. */
   readonly integers: Integers;
 }
 
@@ -73,7 +74,7 @@ class FillState {
   readonly #replicas: number[];
   readonly #classUsedMs: Float64Array;
   readonly #placeUsedMs: Float64Array;
-  readonly #memory: Float64Array;
+  readonly #packings: readonly Packing[];
   readonly #routesOf: readonly (readonly number[])[];
   readonly #pagesOf: readonly (readonly number[])[];
   readonly #routeRates: Float64Array;
@@ -84,14 +85,12 @@ class FillState {
     this.#map = map;
     this.#prices = prices;
     this.#workers = [...integers.workers];
-    this.#replicas = [...integers.replicas];
+    const { packings, replicas } = pack(map, integers);
+    this.#packings = packings;
+    this.#replicas = replicas;
     const { classes, demands } = map.input;
     this.#classUsedMs = new Float64Array(classes.length);
     this.#placeUsedMs = new Float64Array(map.places.length);
-    this.#memory = new Float64Array(classes.length);
-    for (const [index, { classIndex, memoryShare }] of map.places.entries()) {
-      this.#memory[classIndex] = (this.#memory[classIndex] ?? 0) + memoryShare * (this.#replicas[index] ?? 0);
-    }
     const routesOf = demands.map((): number[] => []);
     for (const [index, { demand }] of map.routes.entries()) routesOf[demand]?.push(index);
     const pagesOf = demands.map((): number[] => []);
@@ -196,11 +195,14 @@ class FillState {
     const here = ofTime(Math.min(classFreeMs, placeFreeMs));
     if (here > least) return { kind: 'time', index, unitPicoUsd: plain, requestsPerSecond: here };
 
-    const fits = (this.#memory[classIndex] ?? 0) + memoryShare <= workers + LEAST_SHARE;
     const opened = ofTime(Math.min(classFreeMs, placeFreeMs + workerMs));
-    if (replicas < workers && fits && opened > least) {
+    if (replicas < workers && opened > least) {
       const unitPicoUsd = plain + openingCost(openRate, opened, place.replicaMs / route.busyMs);
-      return { kind: 'replica', index, unitPicoUsd, requestsPerSecond: opened };
+      // Whether a worker has room is asked last, and only of what would be the cheapest.
+      if (unitPicoUsd >= below) return undefined;
+      if (this.#packings[classIndex]?.fits(route.place, memoryShare) === true) {
+        return { kind: 'replica', index, unitPicoUsd, requestsPerSecond: opened };
+      }
     }
     if (workers >= workerClass.max) return undefined;
     const added = ofTime(workerMs);
@@ -232,10 +234,13 @@ class FillState {
     const place = route && this.#map.places[route.place];
     if (route === undefined || place === undefined) return;
     const { classIndex, memoryShare } = place;
-    if (kind === 'worker') this.#workers[classIndex] = (this.#workers[classIndex] ?? 0) + 1;
+    if (kind === 'worker') {
+      this.#workers[classIndex] = (this.#workers[classIndex] ?? 0) + 1;
+      this.#packings[classIndex]?.addWorker();
+    }
     if (kind !== 'time') {
       this.#replicas[route.place] = (this.#replicas[route.place] ?? 0) + 1;
-      this.#memory[classIndex] = (this.#memory[classIndex] ?? 0) + memoryShare;
+      this.#packings[classIndex]?.add(route.place, memoryShare);
     }
     const busyMs = requestsPerSecond * route.busyMs;
     this.#routeRates[index] = (this.#routeRates[index] ?? 0) + requestsPerSecond;

@@ -1,4 +1,5 @@
 import type { Filled } from './fill.ts';
+import { pack } from './pack.ts';
 import type { Integers } from './program.ts';
 import type { RouteMap } from './routes.ts';
 
@@ -7,7 +8,7 @@ const SMALL = 1e-9;
 /**
  * Opens replicas where the duals say that they pay: a place's saving is what its routes would spare the demands, the most
  * for each busy millisecond first, as far as one replica's time goes, less what loading and keeping it costs. Those that
- * save most come first, while memory lasts. Undefined when none pays.
+ * save most come first, while a worker has room. Undefined when none pays.
  *
  * The duals hold at the margin, so that a saving is an estimate; the flows are solved anew with what was opened.
  */
@@ -17,10 +18,7 @@ export function openMore(
   duals: { readonly prices: ArrayLike<number>; readonly demandPrices: ArrayLike<number> },
 ): Integers | undefined {
   const { input, places, routes, workerMs } = map;
-  const memory = new Float64Array(input.classes.length);
-  for (const [index, { classIndex, memoryShare }] of places.entries()) {
-    memory[classIndex] = (memory[classIndex] ?? 0) + memoryShare * (integers.replicas[index] ?? 0);
-  }
+  const { packings } = pack(map, integers);
   const gains: { rate: number; busyMs: number; saving: number }[][] = places.map(() => []);
   for (const { demand, place, busyMs, costPicoUsd } of routes) {
     const price = duals.prices[places[place]?.classIndex ?? 0] ?? 0;
@@ -51,12 +49,8 @@ export function openMore(
   for (const { index } of candidates) {
     const place = places[index];
     if (place === undefined) continue;
-    const { classIndex, memoryShare } = place;
-    const workers = integers.workers[classIndex] ?? 0;
-    const count = replicas[index] ?? 0;
-    if (count >= workers || (memory[classIndex] ?? 0) + memoryShare > workers + SMALL) continue;
-    replicas[index] = count + 1;
-    memory[classIndex] = (memory[classIndex] ?? 0) + memoryShare;
+    if (packings[place.classIndex]?.add(index, place.memoryShare) !== true) continue;
+    replicas[index] = (replicas[index] ?? 0) + 1;
     isChanged = true;
   }
   return isChanged ? { workers: integers.workers, replicas } : undefined;

@@ -35,6 +35,10 @@ export interface PlanProgram {
   readonly fixedPicoUsdPerSecond: number;
 }
 
+/** Replicas of the largest size on one worker for which a program has rows of their own. */
+const MOST_ON_WORKER = 3;
+const SMALL = 1e-9;
+
 /** The objective is in microdollars a second, so that a solver's tolerances fit it. */
 export const PICO_USD_PER_UNIT = 1_000_000;
 
@@ -48,7 +52,8 @@ export const PICO_USD_PER_UNIT = 1_000_000;
  * - page group: its routes ≤ its share of the rate, as a bound of the column,
  * - time of a class: Σ busy × rate ≤ worker's time × workers,
  * - time of a place: Σ busy × rate ≤ replica's time × replicas,
- * - memory of a class: Σ share × replicas ≤ workers,
+ * - memory of a class: Σ share × replicas ≤ workers, and, as memory is each worker's own, of those that need more than a half
+ *   (a third, a fourth) of it Σ replicas ≤ workers (2 × workers, 3 × workers),
  * - new workers of a class: workers − new ≤ workers that are there.
  *
  * A replica's time is what all demand could use of it, where that is less than the worker's: one replica has to be there
@@ -201,6 +206,18 @@ function endMemoryRows(
     const column = columns.workers[index] ?? -1;
     if (column >= 0) builder.entry(column, -1);
     columns.memoryRows[index] = builder.endRow(Number.NEGATIVE_INFINITY, column >= 0 ? 0 : max);
+    for (let most = 1; most <= MOST_ON_WORKER; most += 1) {
+      const large = members.filter((place) => (places[place]?.memoryShare ?? 0) > 1 / (most + 1) + SMALL);
+      // Where each takes its whole part, the row of the memory says as much.
+      if (large.every((place) => (places[place]?.memoryShare ?? 0) >= 1 / most)) continue;
+      for (const place of large) {
+        for (const entry of [columns.loaded[place] ?? -1, columns.added[place] ?? -1]) {
+          if (entry >= 0) builder.entry(entry, 1);
+        }
+      }
+      if (column >= 0) builder.entry(column, -most);
+      builder.endRow(Number.NEGATIVE_INFINITY, column >= 0 ? 0 : most * max);
+    }
   }
 }
 

@@ -190,9 +190,9 @@ function keepsDeadline(demand: Demand, away: Moments, batch: number, time: Momen
 
 /** Whether an offer can take another one's place in every plan without making it dearer. */
 function replaces({ place: better, routes: own }: Offer, { place: worse, routes }: Offer): boolean {
-  // What the worse one has loaded, the better one would have to load.
+  // What is loaded stays in the plan: the better one would have to be loaded in its stead, and giving it up is a choice.
   const isAsSmall =
-    better.on.loaded >= worse.on.loaded &&
+    worse.on.loaded === 0 &&
     better.memoryShare <= worse.memoryShare &&
     better.loadRate <= worse.loadRate &&
     better.holdRate <= worse.holdRate;

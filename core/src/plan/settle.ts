@@ -26,8 +26,9 @@ export class Settler {
   ): ReadonlyMap<string, number> {
     for (const [name, count] of wanted) {
       const known = this.#settled.get(name);
-      if (known === undefined) this.#settled.set(name, { count, lower: undefined });
-      else if (count >= known.count) Object.assign(known, { count, lower: undefined });
+      if (known === undefined) {
+        if (count > 0) this.#settled.set(name, { count, lower: undefined });
+      } else if (count >= known.count) Object.assign(known, { count, lower: undefined });
     }
     for (const [name, known] of this.#settled) {
       const count = wanted.get(name) ?? 0;

@@ -4,6 +4,7 @@ import { costOf, describePlan, greedyPrices, trimmed } from './assess.ts';
 import { emptySeed, type Filled, fill } from './fill.ts';
 import { fluidPrices } from './fluid-prices.ts';
 import { openMore } from './open-more.ts';
+import { Packing, packable } from './pack.ts';
 import type { Plan, PlanInput } from './plan.ts';
 import { type Integers, PICO_USD_PER_UNIT, type PlanProgram, planProgram } from './program.ts';
 import { findRoutes, type RouteMap } from './routes.ts';
@@ -113,7 +114,7 @@ export async function solvePlan(
     const places = worthTrying(map, relaxed, relaxation, best.filled);
     const limits = { timeLimitMs, relativeGap: targetGap / 2 };
     const found = timeLimitMs > 0 ? await solveIntegers(map, places, solver, limits) : undefined;
-    if (found !== undefined) await attempt(found);
+    if (found !== undefined) await attempt(packable(map, found));
   }
   const facts = { epoch, boundPicoUsdPerSecond: bound };
   if (best === undefined) {
@@ -216,7 +217,7 @@ function filledOf(program: PlanProgram, values: Float64Array, integers: Integers
 
 /**
  * Whole numbers out of a relaxation's fractions. Workers are rounded down; replicas up where their fraction is above
- * `threshold`, those first of which the relaxation has most, as long as memory lasts; what then is missing, the greedy rule
+ * `threshold`, those first of which the relaxation has most, as long as a worker has room; what then is missing, the greedy rule
  * adds at the relaxation's prices.
  */
 function rounded(map: RouteMap, program: PlanProgram, solution: Optimum, threshold: number): Filled {
@@ -230,7 +231,7 @@ function rounded(map: RouteMap, program: PlanProgram, solution: Optimum, thresho
     (_place, index) => read(program.loaded[index] ?? -1) + read(program.added[index] ?? -1),
   );
   const replicas = places.map(() => 0);
-  const memory = new Float64Array(input.classes.length);
+  const packings = workers.map((count) => new Packing(count));
   const order = places
     .map((_place, index) => index)
     .sort((a, b) => (fractions[b] ?? 0) - (fractions[a] ?? 0) || a - b);
@@ -240,10 +241,10 @@ function rounded(map: RouteMap, program: PlanProgram, solution: Optimum, thresho
     const { classIndex, memoryShare } = place;
     const count = workers[classIndex] ?? 0;
     const wanted = Math.min(count, Math.ceil((fractions[index] ?? 0) - threshold - SMALL));
-    const free = count + SMALL - (memory[classIndex] ?? 0);
-    const fits = memoryShare > 0 ? Math.min(wanted, Math.floor(free / memoryShare)) : wanted;
-    replicas[index] = Math.max(0, fits);
-    memory[classIndex] = (memory[classIndex] ?? 0) + memoryShare * (replicas[index] ?? 0);
+    for (let turn = 0; turn < wanted; turn += 1) {
+      if (packings[classIndex]?.add(index, memoryShare) !== true) break;
+      replicas[index] = turn + 1;
+    }
   }
   const prices = classPrices(map, program, solution.rowDuals);
   return fill(map, { prices, integers: { workers, replicas } });

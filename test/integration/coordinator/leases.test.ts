@@ -1,4 +1,4 @@
-import type { Lease, Outcome, PlacementResponse } from '@nearfar/protocol';
+import type { Lease, LeaseReport, Outcome, PlacementResponse } from '@nearfar/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
 import {
@@ -23,14 +23,14 @@ beforeEach(async () => {
 });
 afterEach(() => mesh.close());
 
-async function askFor(former?: { id: string; remoteRequests: number }, role: 'client' | 'admin' = 'client') {
+async function askFor(former?: LeaseReport, role: 'client' | 'admin' = 'client') {
   const body = JSON.stringify({ task: 'sample', payloadBytes: 100, ...(former && { lease: former }) });
   const [status, answer] = await mesh.json('/v1/placements', { method: 'POST', body }, role);
   expect(status).toBe(200);
   return answer as PlacementResponse;
 }
 
-async function take(former?: { id: string; remoteRequests: number }): Promise<Lease> {
+async function take(former?: LeaseReport): Promise<Lease> {
   return (await askFor(former)).lease;
 }
 
@@ -41,12 +41,17 @@ async function report(body: unknown) {
 /** What `/metrics` says of the requests that leases allowed. */
 async function counts(): Promise<Record<string, number>> {
   const text = await (await mesh.call('/metrics')).text();
-  return Object.fromEntries(
-    [...text.matchAll(/nearfar_lease_requests\{state="(\w+)"\} (\d+)/g)].map(([, state = '', count]) => [
-      state,
-      Number(count),
-    ]),
+  const lines = text.matchAll(
+    /nearfar_(?:(open)_lease_requests|lease_requests_total\{state="(\w+)"\}) (\d+)/g,
   );
+  return Object.fromEntries([...lines].map(([, open, state = open, count]) => [state, Number(count)]));
+}
+
+/** Requests of the task that `/metrics` counts. */
+async function requests(): Promise<number> {
+  const text = await (await mesh.call('/metrics')).text();
+  const lines = text.matchAll(/nearfar_requests_total\{task="sample",[^}]*\} (\d+)/g);
+  return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 function ranInPage(over: Partial<Outcome> = {}): Partial<Outcome> {
@@ -108,14 +113,46 @@ describe('leases', () => {
     expect(await counts()).toMatchObject({ reported: 1, returned: maxRequests - 1, open: 0, local: 1 });
   });
 
+  test('tell of corrected latencies, and let a correction fade that pages say kept them away, within what they allow', async () => {
+    worker.onExecute = (request, tensors) => void setTimeout(() => worker.answer(request, tensors), 30);
+    await Promise.all(
+      Array.from({ length: 40 }, () => mesh.infer({}, '/v2/models/sample/versions/tiny-fp32-onnx/infer')),
+    );
+    const tiny = ({ remote }: Lease) => {
+      const option = remote.find(({ variant }) => variant === 'tiny-fp32-onnx');
+      if (option?.uncorrected === undefined) throw new Error('Expected a calibrated option');
+      const { variant, revision, tier, deviceClass, compute, uncorrected } = option;
+      const place = { variant, revision, tier, deviceClass, worker: option.worker };
+      return { place, factor: compute.meanMs / uncorrected.compute.meanMs };
+    };
+    const first = await take();
+    const { place, factor } = tiny(first);
+    expect(factor).toBeGreaterThan(3);
+    const passedOver = [{ ...place, requests: 1_000 }];
+    const renew = async ({ id }: Lease, role: 'client' | 'admin' = 'client') =>
+      (await askFor({ id, remoteRequests: 0, passedOver }, role)).lease;
+    // Somebody else's lease is no reason to believe it, and one lease no reason to forget all that was learnt.
+    expect(tiny(await renew(first, 'admin')).factor).toBe(factor);
+    let lease = await renew(first);
+    expect(tiny(lease).factor).toBeGreaterThan(0.9 * factor);
+    for (let renewal = 0; renewal < 60; renewal += 1) lease = await renew(lease);
+    expect(tiny(lease).factor).toBeLessThan(0.5 * factor);
+  });
+
+  test('of one subject leave something to the others, however many it takes', async () => {
+    for (let page = 0; page < 60; page += 1) await take();
+    expect((await take()).maxRequests).toBe(0);
+    expect((await askFor(undefined, 'admin')).lease.maxRequests).toBeGreaterThan(10);
+  });
+
   test('bring prices, and a report brings others where the page has those of another epoch', async () => {
     const { shadowPrices } = await take();
     expect(shadowPrices).toEqual({ epoch: 0, prices: [] });
     const answer = async (priceEpoch?: number) =>
       (await report({ outcomes: [], ...(priceEpoch !== undefined && { priceEpoch }) }))[1];
-    expect(await answer(7)).toEqual({ outcomes: 0, profiles: 0, epoch: 0, prices: shadowPrices });
+    expect(await answer(7)).toEqual({ outcomes: 0, profiles: 0, prices: shadowPrices });
     for (const known of [0, undefined]) {
-      expect(await answer(known)).toEqual({ outcomes: 0, profiles: 0, epoch: 0 });
+      expect(await answer(known)).toEqual({ outcomes: 0, profiles: 0 });
     }
   });
 
@@ -195,10 +232,29 @@ describe('a decision that a page begins and the mesh goes on with', () => {
     expect(await explained()).toMatchObject(bothStages);
   });
 
-  test('is joined to what the page reported first', async () => {
+  test('is joined to what the page reported first, and counted as one request', async () => {
     await report({ outcomes: [small()] });
     expect((await goOn('shared')).parameters?.decision_id).toBe('shared');
     expect(await explained()).toMatchObject(bothStages);
+    expect(await requests()).toBe(1);
+    await report({ outcomes: [small(), small({ decisionId: 'later' })] });
+    await goOn('later');
+    expect(await requests()).toBe(2);
+  });
+
+  test('is one request, too, where both stages run in the page', async () => {
+    const large = ranInPage({ decisionId: 'shared', variant: 'large-fp32-onnx', totalMs: 30, computeMs: 20 });
+    // The second time because the answer was lost.
+    for (const counted of [2, 0]) {
+      expect(await report({ outcomes: [small(), large] })).toMatchObject([200, { outcomes: counted }]);
+    }
+    expect(await explained()).toMatchObject({
+      source: 'page',
+      choice: { variant: 'large-fp32-onnx' },
+      attempts: [{ variant: 'tiny-fp32-onnx' }, { variant: 'large-fp32-onnx' }],
+      outcome: { status: 'ok', totalMs: 30 },
+    });
+    expect(await requests()).toBe(1);
   });
 
   test('is not taken over: not from the mesh, and not from somebody else', async () => {

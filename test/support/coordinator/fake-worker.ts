@@ -1,9 +1,18 @@
 import { once } from 'node:events';
 import { Sketch } from '@nearfar/core';
-import { decodeFrame, encodeFrame, float32Tensor, LINK_PROTOCOL, type Tensor } from '@nearfar/protocol';
+import {
+  decodeFrame,
+  encodeFrame,
+  float32Tensor,
+  LINK_PROTOCOL,
+  type Load,
+  type Tensor,
+} from '@nearfar/protocol';
 import { WebSocket } from 'ws';
 
 type Message = Readonly<Record<string, unknown>>;
+
+const IDLE = { backlogMs: 0, waiting: 0, running: 0 };
 
 /** What a fake worker says of itself. */
 export interface FakeWorkerOptions {
@@ -13,6 +22,8 @@ export interface FakeWorkerOptions {
   readonly hasProfile?: boolean;
   /** Default: ONNX alone. */
   readonly formats?: readonly ('onnx' | 'tfjs')[];
+  /** Default: pool. */
+  readonly tier?: 'edge' | 'pool';
 }
 
 /** A variant in one revision. */
@@ -31,6 +42,10 @@ export class FakeWorker {
   /** What to do with an `execute-request`; the default answers with three scores for each row. */
   onExecute: (request: Message, tensors: readonly Tensor[]) => void = (request, tensors) =>
     this.answer(request, tensors);
+  /** What it says that it has to do; the default is nothing, whatever it was sent. */
+  load: () => Omit<Load, 'lastSequence' | 'rttMs'> = () => IDLE;
+  /** What its answers say that they took, in milliseconds. */
+  computeMs = 2;
   /** What the mesh has it hold at present. */
   readonly held = new Map<string, Held>();
   #waiters: { type: string; resolve: (message: Message) => void }[] = [];
@@ -64,7 +79,12 @@ export class FakeWorker {
     url: string,
     token: string,
     id: string,
-    { deviceClass = `cpu:${id}`, hasProfile = true, formats = ['onnx'] }: FakeWorkerOptions = {},
+    {
+      deviceClass = `cpu:${id}`,
+      hasProfile = true,
+      formats = ['onnx'],
+      tier = 'pool',
+    }: FakeWorkerOptions = {},
   ): Promise<FakeWorker> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/link`, {
       headers: { Authorization: `Bearer ${token}` },
@@ -75,7 +95,7 @@ export class FakeWorker {
       type: 'worker-hello',
       protocol: LINK_PROTOCOL,
       workerId: id,
-      tier: 'pool',
+      tier,
       device: { kind: 'cpu', deviceClass, description: 'fake' },
       slots: 1,
       queueCapacity: 8,
@@ -122,7 +142,7 @@ export class FakeWorker {
 
   /** Answers with three scores for each row. */
   answerRows(request: Message, rows: readonly (readonly number[])[]): void {
-    const timing = { queueMs: 0.5, batchWaitMs: 0, computeMs: 2, batchSize: rows.length };
+    const timing = { queueMs: 0.5, batchWaitMs: 0, computeMs: this.computeMs, batchSize: rows.length };
     this.send({ type: 'execute-result', requestId: request.requestId, ...timing, load: this.#load() }, [
       float32Tensor('logits', [rows.length, 3], Float32Array.from(rows.flat())),
     ]);
@@ -152,6 +172,6 @@ export class FakeWorker {
   }
 
   #load() {
-    return { backlogMs: 0, waiting: 0, running: 0, lastSequence: this.#sequence, rttMs: 1 };
+    return { ...this.load(), lastSequence: this.#sequence, rttMs: 1 };
   }
 }

@@ -56,7 +56,8 @@ export class TestMesh {
 
   /** Dials in as a worker that holds nothing yet. */
   async dial(id: string, options?: FakeWorkerOptions): Promise<FakeWorker> {
-    const token = await createToken(this.#node.secret, { role: 'worker', subject: 'workers' });
+    const tier = options?.tier ?? 'pool';
+    const token = await createToken(this.#node.secret, { role: 'worker', subject: 'workers', tier });
     const worker = await FakeWorker.dial(this.url, token, id, options);
     this.#workers.push(worker);
     return worker;

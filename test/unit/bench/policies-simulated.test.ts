@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Clipper, clipper } from '../../../bench/src/policies/clipper.ts';
 import { infaas, infaasDropping } from '../../../bench/src/policies/infaas.ts';
 import { informed } from '../../../bench/src/policies/informed.ts';
+import { allocate } from '../../../bench/src/policies/proteus/allocate.ts';
 import { proteus } from '../../../bench/src/policies/proteus.ts';
 import { smallestStaticFleet } from '../../../bench/src/policies/smallest-fleet.ts';
 import { tfserving } from '../../../bench/src/policies/tfserving.ts';
@@ -251,4 +252,70 @@ describe('the smallest fleet in the simulator', () => {
     const fewer = { ...given, fleet: [fleetClass({ count: count - 1 })] };
     expect(await attainmentOf(fewer, clipper)).toBeLessThan(0.99);
   });
+});
+
+test('infaas judges its variants by their time at the worker, not by how long a payload takes to get there', async () => {
+  const of = (payloadBytes: number) =>
+    mesh(1, {
+      durationMs: 10_000,
+      tasks: [
+        task({
+          sloMs: 1_000,
+          minAccuracy: 0.85,
+          arrivals: arrivals(120, 10),
+          payloadBytes,
+          answerBytes: payloadBytes,
+        }),
+      ],
+      network: { rtts: [{ rttMs: 10, share: 1 }], bytesPerMs: 1_000 },
+    });
+  const near = simulate(of(0), await infaas(of(0)));
+  const far = simulate(of(150_000), await infaas(of(150_000)));
+  expect(far.loads).toBe(near.loads);
+  expect(far.tier_shares).toEqual(near.tier_shares);
+});
+
+describe('proteus with room for one variant on a worker', () => {
+  /** Little to do at first, then more than the most accurate variant can serve. */
+  const tight = (memoryBytes: number) => {
+    const later = arrivals(1_750, 20).map(({ arrivalMs }) => ({ arrivalMs: arrivalMs + 20_000 }));
+    return mesh(1, {
+      durationMs: 40_000,
+      tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: [...arrivals(200, 20), ...later] })],
+      fleet: [fleetClass({ deviceClass: 'gpu', tier: 'pool', usdPerHour: 1.5, memoryBytes })],
+    });
+  };
+
+  test('changes it while requests still wait for the old one', async () => {
+    const { result, ended } = await record(tight(1.5e7), proteus);
+    expect(result.loads).toBeGreaterThan(0);
+    const answered = ended.filter(({ outcome }) => outcome.kind === 'answered');
+    expect(new Set(answered.map(({ outcome }) => outcome.variant))).toEqual(new Set(['large', 'small']));
+  });
+
+  test('leaves out a variant that no worker has the memory for', async () => {
+    const result = simulate(tight(1e6), await proteus(tight(1e6)));
+    expect(result.refused).toBe(result.requests);
+  });
+});
+
+test('a plan of proteus is bounded by work, not by time, so that every machine finds the same', () => {
+  const asked: object[] = [];
+  const solver = {
+    solve: (_program: string, options?: object) => {
+      asked.push(options ?? {});
+      return { Status: 'Infeasible' as const, Columns: {}, Rows: [], ObjectiveValue: 0 };
+    },
+  };
+  const option = { task: 'a', variant: 'v', deviceClass: 'gpu', accuracy: 0.9, peakPerSecond: 10 };
+  allocate(solver as never, {
+    options: [option],
+    devices: new Map([['gpu', 1]]),
+    demand: new Map([['a', 1]]),
+  });
+  expect(asked.length).toBeGreaterThan(0);
+  for (const options of asked) {
+    expect(options).toMatchObject({ mip_max_nodes: expect.any(Number) });
+    expect(options).not.toHaveProperty('time_limit');
+  }
 });

@@ -48,6 +48,8 @@ function content(over: object = {}, task: object = {}, trace: object = {}) {
   };
 }
 
+const TWO_VARIANTS = `${HEADER}\n${ROW}\n${ROW.replace('small', 'large')}\n`;
+const CASCADE = { variant: 'both', small: 'small', large: 'large', accuracy: 0.9, escalationRate: 0.2 };
 const cpu = { deviceClass: 'cpu', tier: 'edge', count: 1, usdPerHour: 1 };
 
 const BAD: [string, Files, RegExp][] = [
@@ -154,6 +156,31 @@ const BAD: [string, Files, RegExp][] = [
     'a profile accuracy above 1',
     { profiles: `${HEADER}\n${ROW.replace('0.9', '1.1')}\n` },
     /line 2, "accuracy"/,
+  ],
+  [
+    'a cascade of an unknown variant',
+    { scenario: content({}, { cascades: [{ ...CASCADE, large: 'huge' }] }), profiles: TWO_VARIANTS },
+    /"tasks\.0\.cascades\.0\.large": .*"huge": expected one of small, large/,
+  ],
+  [
+    'a cascade of one variant',
+    { scenario: content({}, { cascades: [{ ...CASCADE, large: 'small' }] }), profiles: TWO_VARIANTS },
+    /"tasks\.0\.cascades\.0\.large": Expected another variant/,
+  ],
+  [
+    'a cascade that is named like a variant',
+    { scenario: content({}, { cascades: [{ ...CASCADE, variant: 'large' }] }), profiles: TWO_VARIANTS },
+    /"tasks\.0\.cascades\.0\.variant".*named "large"/,
+  ],
+  [
+    'a cascade twice',
+    { scenario: content({}, { cascades: [CASCADE, CASCADE] }), profiles: TWO_VARIANTS },
+    /"tasks\.0\.cascades\.1\.variant".*named "both"/,
+  ],
+  [
+    'an escalation rate above 1',
+    { scenario: content({}, { cascades: [{ ...CASCADE, escalationRate: 1.5 }] }), profiles: TWO_VARIANTS },
+    /"tasks\.0\.cascades\.0\.escalationRate"/,
   ],
   ['a profile line twice', { profiles: `${HEADER}\n${ROW}\n${ROW}\n` }, /line 3, "batch": .*line 2/],
   ['an empty trace', { trace: 'arrival_ms\n' }, /trace\.csv: Expected at least one arrival/],

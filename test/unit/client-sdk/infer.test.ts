@@ -1,8 +1,14 @@
-import { float32Tensor, float32Values, MeshError, type VariantSpec } from '@nearfar/protocol';
+import {
+  float32Tensor,
+  float32Values,
+  MeshError,
+  type Parameters,
+  type VariantSpec,
+} from '@nearfar/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
 import { parametersOf } from '../../../client-sdk/src/request.ts';
 import type { InferOptions } from '../../../client-sdk/src/types.ts';
-import { lease, leasedOption, rowsOf, taskInfo, variantSpec } from './builders.ts';
+import { certainly, lease, leasedOption, rowsOf, taskInfo, variantSpec } from './builders.ts';
 import { EDGE, edgeAnswer, Page, type PageOptions } from './page.ts';
 
 /** A price on the visitor's energy that makes any remote place cheaper. */
@@ -32,10 +38,17 @@ afterEach(() => {
 
 describe('parameters of options', () => {
   test('are named as the protocol names them; what is left out is not there', () => {
-    const options: InferOptions = { sloMs: 100, minAccuracy: 0.9, timeoutMs: 1.5, onInfeasible: 'reject' };
+    const options: InferOptions = {
+      sloMs: 100,
+      minAccuracy: 0.9,
+      degradeTo: 0.8,
+      timeoutMs: 1.5,
+      onInfeasible: 'reject',
+    };
     expect(parametersOf(options)).toEqual({
       slo_ms: 100,
       min_accuracy: 0.9,
+      degrade_to: 0.8,
       timeout: 1_500,
       on_infeasible: 'reject',
     });
@@ -47,6 +60,7 @@ describe('parameters of options', () => {
     ['slo_ms', { sloMs: Number.NaN }],
     ['slo_target', { sloTarget: 1.01 }],
     ['min_accuracy', { minAccuracy: 1.5 }],
+    ['degrade_to', { degradeTo: -0.1 }],
     ['max_cost_usd', { maxCostUsd: -1 }],
     ['prefer', { prefer: 'speed' as never }],
     ['privacy', { privacy: 'secret' as never }],
@@ -90,6 +104,36 @@ describe('inference in a page', () => {
     // What the mesh ran it accounts for itself.
     expect(page.outcomes).toEqual([]);
     expect(page.eventsOf('outcome')).toHaveLength(1);
+  });
+
+  test('gives less accuracy only to who allows it, where nothing of what was asked for is on time, and says so', async () => {
+    const accurate = variantSpec({ variant: 'large-fp32-onnx', model: 'large', accuracy: accuracyOf(0.96) });
+    const busy = leasedOption({
+      variant: accurate.variant,
+      model: 'large',
+      accuracy: 0.96,
+      wait: certainly(150),
+    });
+    const page = pageWith({
+      granted: lease({ remote: [busy] }),
+      onRequest: async () => edgeAnswer({ variant: accurate.variant, accuracy: 0.96 }),
+    });
+    await page.ready(5);
+    const task = taskInfo({}, [variantSpec(), accurate]);
+    const ask = async (over: Parameters) =>
+      (await page.infer({ slo_ms: 100, min_accuracy: 0.95, ...over }, undefined, undefined, task)).placement;
+    expect(await ask({ degrade_to: 0.85 })).toMatchObject({ tier: 'browser', accuracy: 0.9, degraded: true });
+    expect(page.sent).toEqual([]);
+    for (const demands of [{}, { degrade_to: 0.85, slo_ms: 500 }, { degrade_to: 0.92 }]) {
+      const placement = await ask(demands);
+      expect(placement).toMatchObject({ tier: 'edge', accuracy: 0.96 });
+      expect(placement).not.toHaveProperty('degraded');
+    }
+    expect(page.sent.map(({ parameters }) => parameters.degrade_to)).toEqual([undefined, 0.85, 0.92]);
+    await expect(ask({ on_infeasible: 'reject' })).rejects.toMatchObject({
+      code: 'MESH_NO_FEASIBLE_PLACEMENT',
+    });
+    expect(page.eventsOf('outcome')[0]).toMatchObject({ degraded: true });
   });
 
   test('tells whether the deadline was met on the clock of the caller', async () => {

@@ -200,8 +200,6 @@ describe('leases', () => {
 });
 
 describe('requests that a lease allows', () => {
-  const signal = new AbortController().signal;
-
   test('are counted as they are sent, and told when the lease is renewed', async () => {
     const mesh = new HandMesh();
     await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 10 }));
@@ -238,15 +236,29 @@ describe('requests that a lease allows', () => {
     await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 1 }));
     mesh.leases.countSent('digits');
     expect(mesh.leases.isUsedUp('digits')).toBe(true);
-    expect(mesh.leases.refill('digits', 0, signal)).toBeUndefined();
+    expect(mesh.leases.refill('digits', 0)).toBeUndefined();
     mesh.clock.ms = 300;
-    const refilled = mesh.leases.refill('digits', 0, signal);
+    const refilled = mesh.leases.refill('digits', 0);
     await settled();
     expect(mesh.ask.request.lease).toEqual({ id: 'first', remoteRequests: 1 });
     mesh.ask.grant(lease({ id: 'second', maxRequests: 4 }));
     expect((await refilled)?.id).toBe('second');
     expect(mesh.leases.isUsedUp('digits')).toBe(false);
-    expect(mesh.leases.refill('digits', 0, signal)).toBeUndefined();
+    expect(mesh.leases.refill('digits', 0)).toBeUndefined();
+  });
+
+  test('do not count under the next lease, however many they were', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ id: 'first', ttlMs: 30_000, maxRequests: 1_000 }));
+    for (let sent = 0; sent < 1_500; sent += 1) mesh.leases.countSent('digits');
+    mesh.clock.ms = 3_000;
+    mesh.leases.holding('digits');
+    await settled();
+    expect(mesh.ask.request.lease).toEqual({ id: 'first', remoteRequests: 1_000 });
+    mesh.ask.grant(lease({ id: 'second', ttlMs: 30_000, maxRequests: 16 }));
+    await settled();
+    expect(mesh.leases.reports()).toEqual([{ id: 'second', remoteRequests: 0 }]);
+    expect(mesh.leases.isUsedUp('digits')).toBe(false);
   });
 
   test('are without bound where the lease names none', async () => {
@@ -262,6 +274,32 @@ describe('requests that a lease allows', () => {
     await mesh.take(lease({ ttlMs: 1_000, maxRequests: 4 }));
     mesh.clock.ms = 1_000;
     expect(mesh.leases.reports()).toEqual([]);
+  });
+});
+
+describe('places that requests pass over', () => {
+  const place = (worker: string) => ({
+    variant: 'tiny',
+    revision: 1,
+    tier: 'edge' as const,
+    deviceClass: 'cpu:test',
+    worker,
+  });
+
+  test('are told by place when the page goes, but not without end', async () => {
+    const mesh = new HandMesh();
+    mesh.leases.countPassedOver('digits', [place('w')]);
+    await mesh.take(lease({ ttlMs: 30_000 }));
+    for (let worker = 0; worker < 40; worker += 1) {
+      mesh.leases.countPassedOver('digits', [place(`w${worker}`)]);
+    }
+    for (let request = 0; request < 1_500; request += 1) mesh.leases.countPassedOver('digits', [place('w0')]);
+    const [report] = mesh.leases.reports();
+    expect(report?.passedOver).toHaveLength(32);
+    expect(report?.passedOver?.slice(0, 2)).toEqual([
+      { ...place('w0'), requests: 1_000 },
+      { ...place('w1'), requests: 1 },
+    ]);
   });
 });
 
@@ -282,8 +320,39 @@ describe('what a lease brings', () => {
     expect(mesh.leases.priceEpoch).toBeUndefined();
     await mesh.take(lease({ ttlMs: 30_000, shadowPrices: prices(1) }));
     expect(mesh.leases.priceEpoch).toBe(1);
-    mesh.leases.setPrices(prices(2));
+    mesh.leases.setPrices(prices(2), 1);
     expect(mesh.leases.priceEpoch).toBe(2);
     expect(mesh.leases.holding('digits')?.shadowPrices).toEqual(prices(2));
+  });
+
+  test('prices of one epoch for all tasks, the newest', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 30_000, shadowPrices: prices(1) }));
+    const epochs = () => ['digits', 'fashion'].map((task) => mesh.leases.holding(task)?.shadowPrices?.epoch);
+    const fashion = mesh.leases.get('fashion', 0);
+    await settled();
+    mesh.ask.grant(lease({ ttlMs: 30_000, shadowPrices: prices(3) }));
+    expect((await fashion).shadowPrices).toEqual(prices(3));
+    expect(epochs()).toEqual([3, 3]);
+  });
+
+  test('prices of the higher epoch, where answers overtake each other', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 30_000, shadowPrices: prices(1) }));
+    const fashion = mesh.leases.get('fashion', 0);
+    await settled();
+    mesh.leases.setPrices(prices(3), 1);
+    mesh.ask.grant(lease({ ttlMs: 30_000, shadowPrices: prices(2) }));
+    expect((await fashion).shadowPrices).toEqual(prices(3));
+    mesh.leases.setPrices(prices(2), 1);
+    expect(mesh.leases.priceEpoch).toBe(3);
+  });
+
+  test('prices of a mesh that was started again, whose epochs begin anew', async () => {
+    const mesh = new HandMesh();
+    await mesh.take(lease({ ttlMs: 30_000, shadowPrices: prices(7) }));
+    mesh.leases.setPrices(prices(1), 7);
+    expect(mesh.leases.priceEpoch).toBe(1);
+    expect(mesh.leases.holding('digits')?.shadowPrices).toEqual(prices(1));
   });
 });

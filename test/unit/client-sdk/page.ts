@@ -1,4 +1,4 @@
-import { EscalationBook } from '@nearfar/core';
+import { CalibrationBook, EscalationBook } from '@nearfar/core';
 import {
   BINARY_HEADER,
   decodeInferRequest,
@@ -67,6 +67,7 @@ export class Page {
   readonly #leases: Leases;
   readonly #reporter: OutcomeReporter;
   readonly #escalations = new EscalationBook();
+  readonly calibrations = new CalibrationBook();
 
   constructor(options: PageOptions) {
     const { granted = lease(), roundTripMs = 0, leases = Number.POSITIVE_INFINITY } = options;
@@ -150,6 +151,7 @@ export class Page {
       network: this.network,
       outcomes: this.#reporter,
       escalations: this.#escalations,
+      calibrations: this.calibrations,
       decisions: this.decisions,
       now: this.clock.now,
       emit: (type: keyof MeshEvents, detail: unknown) => void this.events.push({ type, detail }),

@@ -1,7 +1,7 @@
 import { LeaseLedger, wantedRequests } from '@nearfar/core';
 import type { Lease } from '@nearfar/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
-import { lease, leasedOption, taskInfo, variantSpec } from './builders.ts';
+import { certainly, lease, leasedOption, taskInfo, variantSpec } from './builders.ts';
 import { edgeAnswer, Page, type PageOptions } from './page.ts';
 
 const LARGE = {
@@ -21,23 +21,21 @@ function ledgerMesh(capacityMs: number): NonNullable<PageOptions['grant']> {
   let nowMs = 0;
   return ({ lease: former }, nth): Lease => {
     nowMs += 1;
-    const used = former === undefined ? 0 : ledger.report(former.id, former.remoteRequests);
+    const used = former === undefined ? undefined : ledger.report(former.id, former.remoteRequests)?.used;
     const id = `lease-${nth}`;
-    const maxRequests = ledger.grant(id, [{ worker: 'edge-1', capacityMs, requestMs: 10 }], {
-      wanted: wantedRequests(used),
-      now: nowMs,
-      endsAt: nowMs + 30_000,
-    });
+    const wanted = wantedRequests(used ?? 0);
+    const grant = { id, subject: 'visitors', wanted, now: nowMs, endsAt: nowMs + 30_000 };
+    const maxRequests = ledger.grant(grant, [{ worker: 'edge-1', capacityMs, requestMs: 10 }]);
     return { ...granted, id, maxRequests };
   };
 }
 
 const pages: Page[] = [];
 
-async function pageWith(options: PageOptions): Promise<Page> {
+async function pageWith(options: PageOptions, runMs = 5): Promise<Page> {
   const page = new Page({ granted, roundTripMs: 20, onRequest: async () => edgeAnswer(), ...options });
   pages.push(page);
-  await page.ready(5);
+  await page.ready(runMs);
   return page;
 }
 
@@ -115,6 +113,38 @@ describe('a page whose lease is used up', () => {
     expect(page.sent).toHaveLength(2);
   });
 
+  /** There and back is 20 ms, and the edge takes 8: a request that waits for a lease first needs 48. */
+  const distant = {
+    onRequest: async (page: Page) => {
+      page.clock.ms += 28;
+      return edgeAnswer();
+    },
+  };
+  const single = (over: Partial<Lease>) => (_: unknown, nth: number) => {
+    return { ...granted, ...over, id: `lease-${nth}`, maxRequests: 1 };
+  };
+
+  test('does not wait for the next one where the request could not be on time any more', async () => {
+    const cheap = { remote: [leasedOption({ costPicoUsd: 0, worstCostPicoUsd: 0, compute: certainly(8) })] };
+    // Here it would take 30 ms, which are too many after waiting, too.
+    const page = await pageWith({ ...distant, grant: single(cheap) }, 30);
+    expect((await ask(page, {})).placement.tier).toBe('edge');
+    page.clock.ms += 1_000;
+    expect((await ask(page, { slo_ms: 40 })).placement.tier).toBe('browser');
+    expect(page.decisions).toEqual({ total: 2, waited: 1 });
+    // But it was asked for, and is here by now.
+    expect(page.placements).toHaveLength(2);
+    expect((await ask(page, { slo_ms: 40 })).placement.tier).toBe('edge');
+  });
+
+  test('lets the mesh decide where neither waiting nor the page itself would be on time', async () => {
+    const page = await pageWith({ ...distant, grant: single({}) });
+    await ask(page, remote);
+    page.clock.ms += 1_000;
+    expect((await ask(page, { ...remote, slo_ms: 40 })).placement.tier).toBe('edge');
+    expect(page.decisions).toEqual({ total: 2, waited: 1 });
+  });
+
   test('answers by itself what it can, and lets the mesh decide about the rest, when the mesh grants nothing', async () => {
     const cheap = { remote: [leasedOption({ costPicoUsd: 0, worstCostPicoUsd: 0 })] };
     const empty = await pageWith({ grant: () => ({ ...granted, ...cheap, maxRequests: 0 }) });
@@ -143,7 +173,7 @@ describe('prices of scarce capacity', () => {
       granted: { ...granted, ...cheap, shadowPrices: at(1, 0) },
       onReport: ({ priceEpoch }) => {
         epochs.push(priceEpoch);
-        return { outcomes: 1, profiles: 0, epoch: 2, ...(priceEpoch !== 2 && { prices: at(2, 100) }) };
+        return { outcomes: 1, profiles: 0, ...(priceEpoch !== 2 && { prices: at(2, 100) }) };
       },
     });
     const tierOf = async (demands = {}) =>

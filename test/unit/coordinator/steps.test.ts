@@ -143,7 +143,6 @@ describe('tokens', () => {
   test('a lease is no token, and holds for its subject and task alone', async () => {
     const lease = await createLeaseId(SECRET, {
       id: 'one',
-      maxRequests: 7,
       subject: 'page',
       task: 'sample',
       ttlMs: 5_000,

@@ -1,4 +1,4 @@
-import { CalibrationBook, type CalibrationKey, quantileMs } from '@nearfar/core';
+import { CALIBRATION_LEVELS, CalibrationBook, type CalibrationKey, quantileMs } from '@nearfar/core';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../bench/src/drift/world.ts';
 import { time } from './builders.ts';
@@ -113,19 +113,29 @@ describe('what a book holds', () => {
 test('a prediction that cannot be corrected moves nothing', () => {
   const book = new CalibrationBook();
   run(book, 100, EIGHT);
-  const before = book.curve(key(), 'w0')?.toData();
+  const quantiles = () =>
+    CALIBRATION_LEVELS.map((level) => book.curve(key(), 'w0')?.quantileMs(PREDICTED, level));
+  const before = quantiles();
   book.observe(key(), 'w0', time(0), 50);
   book.observe(key(), 'w0', PREDICTED, Number.NaN);
-  expect(book.curve(key(), 'w0')?.toData()).toEqual(before);
+  expect(quantiles()).toEqual(before);
 });
 
-test('data of a curve hold the share of its worker', () => {
+test('many requests that passed a place over count like one after the other', () => {
+  const [one, other] = [new CalibrationBook(), new CalibrationBook()];
+  for (const book of [one, other]) run(book, 200, { ...EIGHT, w0: 3 });
+  for (let request = 0; request < 40; request += 1) one.passedOver(key(), 'w0');
+  other.passedOver(key(), 'w0', 40);
+  const tail = (book: CalibrationBook) => book.curve(key(), 'w0')?.quantileMs(PREDICTED, 0.99);
+  expect(tail(other)).toBeCloseTo(tail(one) ?? Number.NaN, 6);
+});
+
+test('a curve holds the share of its worker', () => {
   const book = new CalibrationBook();
   run(book, 800, EIGHT);
   run(book, 8 * 20, { ...EIGHT, w0: 3 });
-  const slow = book.curve(key(), 'w0')?.toData().shift ?? 0;
-  const other = book.curve(key(), 'w1')?.toData().shift ?? 0;
-  expect(Math.exp(slow - other)).toBeGreaterThan(2.3);
+  const meanMs = (worker: string) => book.curve(key(), worker)?.meanMs(PREDICTED) ?? Number.NaN;
+  expect(meanMs('w0') / meanMs('w1')).toBeGreaterThan(2.3);
 });
 
 test('a curve stays what it was when it was asked for', () => {

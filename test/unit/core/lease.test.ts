@@ -1,4 +1,4 @@
-import { type LeasedPlace, LeaseLedger, wantedRequests } from '@nearfar/core';
+import { type LeasedPlace, type LeaseGrant, LeaseLedger, wantedRequests } from '@nearfar/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -8,10 +8,23 @@ const place = (over: Partial<LeasedPlace> = {}): LeasedPlace => ({
   requestMs: 10,
   ...over,
 });
-const until = (endsAt: number, wanted = 10, now = 0) => ({ wanted, now, endsAt });
+/** An application of a page of `subject`. */
+const grantOf = (id: string, over: Partial<LeaseGrant> = {}): LeaseGrant => ({
+  id,
+  subject: 'visitors',
+  wanted: 10,
+  now: 0,
+  endsAt: 30_000,
+  ...over,
+});
 
 type Step =
-  | { readonly kind: 'grant'; readonly wanted: number; readonly places: readonly LeasedPlace[] }
+  | {
+      readonly kind: 'grant';
+      readonly subject: string;
+      readonly wanted: number;
+      readonly places: readonly LeasedPlace[];
+    }
   | { readonly kind: 'report'; readonly lease: number; readonly used: number }
   | { readonly kind: 'wait'; readonly ms: number };
 
@@ -24,7 +37,12 @@ const anyPlaces = fc.uniqueArray(
   { selector: ({ worker }) => worker, maxLength: 3 },
 );
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constant('grant' as const), wanted: fc.nat(200), places: anyPlaces }),
+  fc.record({
+    kind: fc.constant('grant' as const),
+    subject: fc.constantFrom('one', 'other'),
+    wanted: fc.nat(200),
+    places: anyPlaces,
+  }),
   fc.record({
     kind: fc.constant('report' as const),
     lease: fc.nat(20),
@@ -47,11 +65,9 @@ describe('leases', () => {
             const held = new Map(step.places.map(({ worker }) => [worker, 0]));
             ledger.expire(now);
             for (const worker of held.keys()) held.set(worker, ledger.heldMs(worker));
-            const granted = ledger.grant(
-              `lease-${leases}`,
-              step.places,
-              until(now + 30_000, step.wanted, now),
-            );
+            const { subject, wanted } = step;
+            const grant = { id: `lease-${leases}`, subject, wanted, now, endsAt: now + 30_000 };
+            const granted = ledger.grant(grant, step.places);
             leases += 1;
             expect(granted).toBeLessThanOrEqual(step.wanted);
             for (const { worker, capacityMs } of step.places) {
@@ -70,59 +86,87 @@ describe('leases', () => {
     );
   });
 
-  test('leave half of what is free to whoever asks next, down to the last request', () => {
+  test('of one subject hold half of what there is, and each leaves half of that to the next page', () => {
     const ledger = new LeaseLedger();
-    const grants = Array.from({ length: 9 }, (_, index) =>
-      ledger.grant(`lease-${index}`, [place()], until(30_000, 100)),
+    const grants = Array.from({ length: 8 }, (_, index) =>
+      ledger.grant(grantOf(`lease-${index}`, { wanted: 100 }), [place()]),
     );
-    expect(grants).toEqual([50, 25, 12, 6, 3, 2, 1, 1, 0]);
+    expect(grants).toEqual([25, 12, 6, 3, 2, 1, 1, 0]);
+  });
+
+  test('leave something to every other subject, whatever one has taken', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(100), { maxLength: 40 }),
+        fc.integer({ min: 2, max: 500 }),
+        (wanted, most) => {
+          const ledger = new LeaseLedger();
+          const places = [place({ capacityMs: most * 10 })];
+          const taken = wanted.reduce(
+            (sum, some, index) => sum + ledger.grant(grantOf(`lease-${index}`, { wanted: some }), places),
+            0,
+          );
+          expect(taken).toBeLessThanOrEqual(Math.max(1, most / 2));
+          const others = ledger.grant(grantOf('theirs', { subject: 'others', wanted: 1 }), places);
+          expect(others).toBe(1);
+        },
+      ),
+    );
   });
 
   test('are spread over workers as far as each has room', () => {
     const ledger = new LeaseLedger();
-    const places = [place({ worker: 'small', capacityMs: 20 }), place({ worker: 'large' })];
-    expect(ledger.grant('one', places, until(30_000, 40))).toBe(40);
+    const places = [
+      place({ worker: 'small', capacityMs: 40 }),
+      place({ worker: 'large', capacityMs: 2_000 }),
+    ];
+    expect(ledger.grant(grantOf('one', { wanted: 40 }), places)).toBe(40);
     expect([ledger.heldMs('small'), ledger.heldMs('large')]).toEqual([20, 380]);
   });
 
   test('of pages that say nothing are unknown once they have ended, and their room is free again', () => {
     const ledger = new LeaseLedger();
-    ledger.grant('silent', [place()], until(30_000));
+    ledger.grant(grantOf('silent'), [place()]);
     ledger.expire(29_999);
     expect(ledger.counts).toMatchObject({ open: 10, unknown: 0 });
     ledger.expire(30_000);
     expect(ledger.counts).toEqual({ granted: 10, open: 0, reported: 0, returned: 0, unknown: 10 });
     expect(ledger.heldMs('w')).toBe(0);
-    expect(ledger.report('silent', 10)).toBe(0);
+    expect(ledger.report('silent', 10)).toBeUndefined();
+    expect(ledger.grant(grantOf('next', { now: 30_000, endsAt: 60_000, wanted: 25 }), [place()])).toBe(25);
   });
 
   test('count what was reported once, and not more than was granted', () => {
     const ledger = new LeaseLedger();
-    ledger.grant('one', [place()], until(30_000));
-    expect(ledger.report('one', 4)).toBe(4);
-    expect(ledger.report('one', 4)).toBe(0);
-    ledger.grant('two', [place()], until(30_000));
-    expect(ledger.report('two', 1_000)).toBe(10);
+    ledger.grant(grantOf('one'), [place()]);
+    expect(ledger.report('one', 4)).toEqual({ granted: 10, used: 4 });
+    expect(ledger.report('one', 4)).toBeUndefined();
+    ledger.grant(grantOf('two'), [place()]);
+    expect(ledger.report('two', 1_000)).toEqual({ granted: 10, used: 10 });
     expect(ledger.counts).toEqual({ granted: 20, open: 0, reported: 14, returned: 6, unknown: 0 });
   });
 
   test('are none where nothing is free, nobody serves, or figures are no numbers', () => {
     const ledger = new LeaseLedger();
-    expect(ledger.grant('a', [], until(30_000))).toBe(0);
-    expect(ledger.grant('b', [place({ capacityMs: 9 })], until(30_000))).toBe(0);
-    expect(ledger.grant('c', [place({ capacityMs: Number.NaN })], until(30_000))).toBe(0);
-    expect(ledger.grant('d', [place()], until(30_000, 0))).toBe(0);
+    expect(ledger.grant(grantOf('a'), [])).toBe(0);
+    expect(ledger.grant(grantOf('b'), [place({ capacityMs: 9 })])).toBe(0);
+    expect(ledger.grant(grantOf('c'), [place({ capacityMs: Number.NaN })])).toBe(0);
+    expect(ledger.grant(grantOf('d', { wanted: 0 }), [place()])).toBe(0);
     expect(ledger.counts.granted).toBe(0);
   });
 
-  test('without end do not fill the memory: further ones are granted none', () => {
+  test('without end do not fill the memory, and half of what there may be is left to others', () => {
     const ledger = new LeaseLedger();
     const wide = [place({ capacityMs: 1e12 })];
-    let granted = 0;
-    for (let index = 0; index < 10_010; index += 1) {
-      granted += ledger.grant(`lease-${index}`, wide, until(30_000, 1));
-    }
-    expect(granted).toBe(10_000);
+    const take = (subject: string) => {
+      let granted = 0;
+      for (let index = 0; index < 10_010; index += 1) {
+        granted += ledger.grant(grantOf(`${subject}-${index}`, { subject, wanted: 1 }), wide);
+      }
+      return granted;
+    };
+    expect(take('one')).toBe(5_000);
+    expect(take('other')).toBe(2_500);
   });
 
   test('are wanted by what the page used before', () => {

@@ -35,6 +35,27 @@ describe('load view', () => {
     expect(view.wait(0).meanMs).toBe(40);
   });
 
+  test('a request with a priority waits only for what is as urgent', () => {
+    const view = new LoadView(1);
+    const ahead = [
+      { priority: 2, backlogMs: 30 },
+      { priority: 5, backlogMs: 60 },
+    ];
+    view.reported({ ...load, backlogMs: 100, runningMs: 10, ahead }, 0);
+    const waits = (now: number) => [1, 2, 3, 5, 200, 0].map((priority) => view.wait(now, priority).meanMs);
+    expect(waits(0)).toEqual([10, 30, 30, 60, 60, 100]);
+    view.dispatched(1, 7, 0);
+    view.dispatched(2, 4, 0, 3);
+    expect(waits(0)).toEqual([10, 30, 34, 64, 64, 111]);
+    expect(waits(50)).toEqual([0, 0, 0, 14, 14, 61]);
+  });
+
+  test('behind a worker that does not tell of priorities everything waits for everything', () => {
+    const view = new LoadView(1);
+    view.reported({ ...load, backlogMs: 100 }, 0);
+    expect(view.wait(0, 1).meanMs).toBe(100);
+  });
+
   test('the older the report, the wider the wait', () => {
     const view = new LoadView(1);
     view.reported({ ...load, backlogMs: 100_000 }, 0);

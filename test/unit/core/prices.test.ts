@@ -34,8 +34,21 @@ describe('prices', () => {
     const tracker = new PriceTracker();
     tracker.observe([use({ utilisation: 0.3 })], 1);
     const quiet = price(tracker);
-    tracker.observe([use({ utilisation: 0.75 })], 1);
+    for (let second = 0; second < 60; second += 1) tracker.observe([use({ utilisation: 0.75 })], 1);
     expect(price(tracker)).toBeGreaterThan(10 * quiet);
+    expect(price(tracker)).toBeGreaterThan(0);
+  });
+
+  test('take one busy second for chance: it counts for a tenth of what it says of misses', () => {
+    const steady = new PriceTracker({ picoUsdPerMsPerSecond: 0 });
+    for (let second = 0; second < 100; second += 1) steady.observe([use({ utilisation: 0.75 })], 1);
+    const chance = new PriceTracker({ picoUsdPerMsPerSecond: 0 });
+    for (let second = 0; second < 100; second += 1) chance.observe([use({ utilisation: 0.3 })], 1);
+    chance.observe([use({ utilisation: 0.75 })], 1);
+    expect(price(chance)).toBeLessThan(0.1 * price(steady));
+    // A second in which nothing was asked for says nothing of how long requests take.
+    steady.observe([use({ utilisation: 0.75, serviceMs: 0, slackMs: 0 })], 1);
+    expect(price(steady)).toBeGreaterThan(0);
   });
 
   test('come on top of the plan’s, and stay when the plan changes its own', () => {

@@ -1,113 +1,23 @@
-import {
-  browserCostPicoUsd,
-  certain,
-  networkTime,
-  type Option,
-  PAGE_WORKER,
-  picoUsdPerMs,
-  ZERO,
-} from '@nearfar/core';
-import type { Profile } from '../../profile-table.ts';
-import type { Scenario, ScenarioTask } from '../../scenario/scenario.ts';
-import type { SimulatedCaller } from '../../simulator/policy.ts';
-import type { WorkerBelief } from './belief.ts';
-
-const PICO_USD_PER_USD = 1e12;
-const BYTES_PER_GB = 1_000_000_000;
-
-/** Variants are registered once in a simulation. */
-export const REVISION = 1;
-
-/** Makes the options that `decide` weighs out of what the mesh believes. */
-export class OptionBuilder {
-  readonly #scenario: Scenario;
-  readonly #seesNetwork: boolean;
-
-  constructor(scenario: Scenario, seesNetwork: boolean) {
-    this.#scenario = scenario;
-    this.#seesNetwork = seesNetwork;
-  }
-
-  /** A worker's, as a request that is decided now would find it. */
-  remote(
-    caller: SimulatedCaller,
-    task: ScenarioTask,
-    belief: WorkerBelief,
-    profile: Profile,
-    nowMs: number,
-  ): Option {
-    const { worker } = belief;
-    const { wait, batch } = belief.expected(profile, nowMs);
-    const { meanMs } = profile.service(batch);
-    // A batch is decided by what one more input adds to it.
-    const addedMs = batch === 1 ? meanMs : Math.max(0, meanMs - profile.service(batch - 1).meanMs);
-    const { egressUsdPerGb, requestUsdPerMillion } = this.#scenario;
-    const fixedUsd = (task.answerBytes * egressUsdPerGb) / BYTES_PER_GB + requestUsdPerMillion / 1e6;
-    const costPicoUsd = Math.round(picoUsdPerMs(worker.usdPerHour) * addedMs + fixedUsd * PICO_USD_PER_USD);
-    return {
-      variant: profile.variant,
-      revision: REVISION,
-      model: profile.variant,
-      tier: worker.tier,
-      worker: worker.id,
-      deviceClass: worker.deviceClass,
-      accuracy: profile.accuracy,
-      parts: {
-        network: this.#seesNetwork ? this.#network(caller, task) : ZERO,
-        queue: wait,
-        compute: profile.moments(batch),
-        load: ZERO,
-      },
-      costPicoUsd,
-      worstCostPicoUsd: costPicoUsd,
-      blockers: [],
-    };
-  }
-
-  /** The caller's own device, for a variant that it has. */
-  browser(caller: SimulatedCaller, profile: Profile, nowMs: number): Option {
-    const compute = profile.moments(1);
-    const waitMs = Math.max(0, caller.predictedFreeMs - nowMs);
-    const costPicoUsd = this.browserCostPicoUsd(profile);
-    return {
-      variant: profile.variant,
-      revision: REVISION,
-      model: profile.variant,
-      tier: 'browser',
-      worker: PAGE_WORKER,
-      deviceClass: profile.deviceClass,
-      accuracy: profile.accuracy,
-      parts: {
-        network: ZERO,
-        queue: { meanMs: waitMs, varianceMs2: (waitMs / 2) ** 2 },
-        compute,
-        load: ZERO,
-      },
-      costPicoUsd,
-      worstCostPicoUsd: costPicoUsd,
-      blockers: [],
-    };
-  }
-
-  /** Energy, and the weights' way to the page spread over the requests of a caller, few of whom have them from before. */
-  browserCostPicoUsd(profile: Profile): number {
-    const { browsers, egressUsdPerGb } = this.#scenario;
-    return browserCostPicoUsd(
-      {
-        energyPicoUsdPerMs: picoUsdPerMs(browsers.energyUsdPerHour),
-        artifactPicoUsdPerByte: (egressUsdPerGb * PICO_USD_PER_USD) / BYTES_PER_GB,
-        expectedReuse: browsers.requestsPerCaller / Math.max(1e-6, 1 - browsers.cachedShare),
-      },
-      profile.moments(1).meanMs,
-      profile.weightBytes,
-    );
-  }
-
-  #network({ rttMs }: SimulatedCaller, { payloadBytes, answerBytes }: ScenarioTask) {
-    const { bytesPerMs } = this.#scenario.network;
-    return networkTime(
-      { rtt: certain(rttMs), bytesPerMs: Number.isFinite(bytesPerMs) ? bytesPerMs : undefined },
-      payloadBytes + answerBytes,
-    );
-  }
+/** Parts of the mesh that can be left out, to show what each is worth. By default it has all of them. */
+export interface MeshOptions {
+  /** Prices of scarce capacity (default true); without, only cost decides among places that are on time. */
+  readonly hasPrices?: boolean;
+  /** Whether predictions are corrected by what came of the ones before (default true). */
+  readonly isCalibrated?: boolean;
+  /** Whether the caller's round trip is part of a prediction (default true). */
+  readonly seesNetwork?: boolean;
+  /** Whether the scenario's cascades are candidates (default true). */
+  readonly hasCascades?: boolean;
+  /**
+   * Whether pages decide by themselves (default true). Without leases, a page that could answer asks the mesh first, and
+   * nothing runs before that round trip is over; one that cannot sends its request in any case.
+   */
+  readonly hasLeases?: boolean;
+  /** Milliseconds between the load reports of a worker; 0, the default, = with every answer and at least each second. */
+  readonly reportEveryMs?: number;
+  /**
+   * By device class, what the mesh takes for its times, as a multiple of the true ones: 0.5 = it believes the class to be
+   * twice as fast as it is. Absent = 1, of every class.
+   */
+  readonly believedTimes?: Readonly<Record<string, number>>;
 }

@@ -14,8 +14,8 @@ export const DEMAND_STEP = 0.05;
 export const LEAST_DEMAND = 0.2;
 /** Relative gap at which the solver stops [C: ilp.py, MIPGap]. */
 export const RELATIVE_GAP = 0.5;
-/** A plan that takes longer than the time between two plans is of no use. */
-const TIME_LIMIT_SECONDS = 10;
+/** Nodes of the search after which there is no plan for a part of the demand. Not a time, so that every machine finds the same. */
+export const MOST_NODES = 2_000;
 
 /** A variant on a device class that may be used: accurate enough, and quick enough for one input. */
 export interface ProteusOption {
@@ -57,7 +57,7 @@ export function allocate(
     if (part <= LEAST_DEMAND) return undefined;
     const { Status, Columns } = solver.solve(formulate(problem, part), {
       mip_rel_gap: RELATIVE_GAP,
-      time_limit: TIME_LIMIT_SECONDS,
+      mip_max_nodes: MOST_NODES,
       output_flag: false,
     });
     if (Status !== 'Optimal') continue;

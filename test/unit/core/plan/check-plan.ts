@@ -48,23 +48,55 @@ export function checkPlan(input: PlanInput, plan: Plan): void {
     expect(Number.isInteger(count) && count >= own.min && count <= own.max).toBe(true);
     const workerMs = 1_000 * own.slots * utilisation;
     expect(usedMs.get(own.id) ?? 0).toBeLessThanOrEqual(count * workerMs * (1 + SLACK) + SLACK);
-    let memory = 0;
+    const held: Held[] = [];
     for (const { task, variant, replicas } of placement?.replicas ?? []) {
       expect(Number.isInteger(replicas) && replicas >= 1 && replicas <= count).toBe(true);
       const entry = input.variants.find((each) => each.task === task && each.variant === variant);
       const on = entry?.on.find(({ workerClass }) => workerClass === own.id);
-      memory += replicas * (on?.memoryBytes ?? Number.NaN);
+      const share = (on?.memoryBytes ?? Number.NaN) / own.memoryBytes;
+      for (let turn = 0; turn < replicas; turn += 1) held.push({ name: `${task}/${variant}`, share });
       const used = usedByVariant.get(`${own.id} ${task} ${variant}`) ?? 0;
       usedByVariant.delete(`${own.id} ${task} ${variant}`);
       expect(used).toBeLessThanOrEqual(replicas * workerMs * (1 + SLACK) + SLACK);
     }
-    expect(memory).toBeLessThanOrEqual(count * own.memoryBytes * (1 + SLACK));
+    expect(fitsOnWorkers(held, count), `${own.id}: ${JSON.stringify(held)} on ${count} workers`).toBe(true);
   }
   // Whatever serves is loaded somewhere.
   for (const [key, used] of usedByVariant) expect([key, used < SLACK]).toEqual([key, true]);
   expect(plan.boundPicoUsdPerSecond).toBeLessThanOrEqual(
     plan.objectivePicoUsdPerSecond + 1e-6 * Math.abs(plan.objectivePicoUsdPerSecond) + 1,
   );
+}
+
+/** A replica: what it is of, and its share of a worker's memory. */
+interface Held {
+  readonly name: string;
+  readonly share: number;
+}
+
+/** Whether replicas can be held together, each worker with memory of its own and no two of one name; tries every way. */
+function fitsOnWorkers(held: readonly Held[], count: number): boolean {
+  const workers = Array.from({ length: count }, () => ({ free: 1, names: new Set<string>() }));
+  const sorted = [...held].sort((a, b) => b.share - a.share || (a.name < b.name ? -1 : 1));
+  const place = (next: number): boolean => {
+    const entry = sorted[next];
+    if (entry === undefined) return true;
+    const tried = new Set<string>();
+    for (const worker of workers) {
+      if (worker.free < entry.share - 1e-9 || worker.names.has(entry.name)) continue;
+      // Workers that hold the same are alike.
+      const like = [...worker.names].sort().join();
+      if (tried.has(like)) continue;
+      tried.add(like);
+      worker.free -= entry.share;
+      worker.names.add(entry.name);
+      if (place(next + 1)) return true;
+      worker.free += entry.share;
+      worker.names.delete(entry.name);
+    }
+    return false;
+  };
+  return place(0);
 }
 
 /** The least cost over every choice of workers and replicas, each with its flows at their best. */
@@ -81,11 +113,15 @@ export async function bruteForce(input: PlanInput, solver: Solver): Promise<numb
     const workers = input.classes.map(({ min }, index) => min + (added[index] ?? 0));
     const most = map.places.map(({ classIndex }) => workers[classIndex] ?? 0);
     for (const replicas of choices(most)) {
-      const memory = input.classes.map(() => 0);
-      for (const [index, { classIndex, memoryShare }] of map.places.entries()) {
-        memory[classIndex] = (memory[classIndex] ?? 0) + memoryShare * (replicas[index] ?? 0);
-      }
-      if (memory.some((used, index) => used > (workers[index] ?? 0) + 1e-9)) continue;
+      const doesFit = input.classes.every((_class, index) => {
+        const own = map.places.flatMap(({ classIndex, memoryShare }, place) =>
+          classIndex === index
+            ? Array<Held>(replicas[place] ?? 0).fill({ name: `${place}`, share: memoryShare })
+            : [],
+        );
+        return fitsOnWorkers(own, workers[index] ?? 0);
+      });
+      if (!doesFit) continue;
       const { program, fixedPicoUsdPerSecond } = planProgram(map, {
         kind: 'fixed',
         integers: { workers, replicas },

@@ -1,0 +1,186 @@
+import { TRACES } from './design.ts';
+import { intervalOf } from './interval.ts';
+import {
+  boundRatio,
+  costRatio,
+  gapPoints,
+  isMet,
+  metricsOf,
+  type PlacedPoint,
+  saving,
+  sorted,
+  TARGETS,
+} from './metrics.ts';
+import type { FleetRecord, JobRecord } from './records.ts';
+
+/** The tables of `docs/placement-results.md`, from the records of a run. */
+export function renderTables(records: readonly JobRecord[]): string {
+  const { seeds } = sorted(records);
+  const place = seeds.flatMap((seed) => seed.place);
+  const fleet = seeds.flatMap((seed) => seed.fleet);
+  const metrics = metricsOf(records);
+  return [
+    `### Targets\n\n${targets(metrics)}`,
+    `### Distance to the optimum\n\n${optimum(place)}`,
+    `### Policies on the same fleet\n\n${policies(place)}`,
+    `### Smallest static fleets\n\n${fleets(fleet)}`,
+    `### The whole day\n\n${day(records)}`,
+    `### Capacity\n\n${capacities(records)}`,
+  ].join('\n\n');
+}
+
+function targets(metrics: Readonly<Record<string, number>>): string {
+  const rows = TARGETS.map((target) => {
+    const measured = metrics[target.metric];
+    const halfWidth = metrics[`${target.metric}_half_width_95`];
+    const met = measured === undefined ? 'not run' : isMet(target, measured) ? 'yes' : '**no**';
+    return [target.words, `${target.asked} ${target.value}`, withInterval(measured, halfWidth), met];
+  });
+  return table(['figure', 'asked for', 'measured', 'met'], rows);
+}
+
+function optimum(place: readonly PlacedPoint[]): string {
+  const rows = grouped(place, ({ job: { point } }) => [point.mix, point.trace, percent(point.load, 0)]).map(
+    ([names, records]) => {
+      const over = (value: (record: PlacedPoint) => number | readonly number[]) =>
+        meanWith(records.flatMap(value));
+      return [
+        ...names,
+        String(records.length),
+        over((record) => (record.policies.mesh?.attainment ?? 0) * 100),
+        over(({ mostAttainment }) => mostAttainment * 100),
+        over((record) => gapPoints(record)),
+        over(costRatio),
+        over(boundRatio),
+      ];
+    },
+  );
+  const header = [
+    'mix',
+    'trace',
+    'load',
+    'runs',
+    'mesh %',
+    'clairvoyant %',
+    'gap, points',
+    'cost ÷ clairvoyant',
+    'clairvoyant ÷ bound',
+  ];
+  return table(header, rows);
+}
+
+function policies(place: readonly PlacedPoint[]): string {
+  const loads = [...new Set(place.map(({ job }) => job.point.load))].sort((a, b) => a - b);
+  const names = [...new Set(place.flatMap((record) => Object.keys(record.policies)))];
+  const rows = names.map((name) => [
+    `\`${name}\``,
+    ...loads.flatMap((load) => {
+      const runs = place.flatMap(({ job, requests, policies: { [name]: found } }) =>
+        job.point.load === load && found !== undefined ? [{ requests, ...found }] : [],
+      );
+      const onTime = runs.reduce((sum, { attainment, requests }) => sum + attainment * requests, 0);
+      const usd = runs.reduce((sum, { marginalUsd }) => sum + marginalUsd, 0);
+      return [meanWith(runs.map(({ attainment }) => attainment * 100)), figure((usd / onTime) * 1e6)];
+    }),
+  ]);
+  const header = loads.flatMap((load) => [`in time % at ${load}`, '$ per million']);
+  return table(['policy', ...header], rows);
+}
+
+function fleets(fleet: readonly FleetRecord[]): string {
+  const rows = grouped(fleet, ({ job: { point } }) => [point.trace, percent(point.browserShare, 0)]).flatMap(
+    ([names, records]) =>
+      ['clipper', 'tfserving', 'always-pool'].map((policy) => {
+        const compared = records.flatMap(({ baselines }) => baselines[policy] ?? []);
+        return [
+          ...names,
+          `\`${policy}\``,
+          counts(compared[0]?.baseline.counts),
+          meanWith(compared.map(({ baseline }) => baseline.figures.attainment * 100)),
+          meanWith(compared.map(({ mesh }) => mesh.figures.attainment * 100)),
+          meanWith(compared.map(({ mesh, baseline }) => mesh.sustained / baseline.sustained)),
+          counts(records[0]?.mesh?.counts),
+          meanWith(records.flatMap((record) => saving(record, 'costUsd', policy) ?? [])),
+          meanWith(records.flatMap((record) => saving(record, 'marginalUsd', policy) ?? [])),
+        ];
+      }),
+  );
+  const header = [
+    'trace',
+    'capable',
+    'policy',
+    'its fleet (first seed)',
+    'in time %',
+    'mesh there %',
+    'mesh takes × load',
+    'fleet of the mesh',
+    'cost ÷ mesh',
+    'marginal ÷ mesh',
+  ];
+  return table(header, rows);
+}
+
+function day(records: readonly JobRecord[]): string {
+  const { days } = sorted(records);
+  if (days.length === 0) return 'Not run.';
+  const rows = days.map(({ job, requests, figures }) => [
+    `\`${job.policy}\``,
+    String(requests),
+    figure(figures.attainment * 100),
+    figure(figures.costUsd),
+    figure(figures.marginalUsd),
+    percent(figures.browserShare, 1),
+  ]);
+  return table(['policy', 'requests', 'in time %', 'cost $', 'marginal cost $', 'in the browser'], rows);
+}
+
+function capacities(records: readonly JobRecord[]): string {
+  const rows = sorted(records).capacities.map(({ job, capacity }) => [
+    job.mix,
+    percent(job.browserShare, 0),
+    figure(capacity.perSecond),
+    percent(capacity.attainable, 2),
+  ]);
+  return table(['mix', 'capable', 'requests a second', 'attainable'], rows);
+}
+
+/** Records by what they are called, traces in their own order. */
+function grouped<Entry>(
+  entries: readonly Entry[],
+  names: (entry: Entry) => readonly string[],
+): [readonly string[], readonly Entry[]][] {
+  const groups = Map.groupBy(entries, (entry) => names(entry).join('\u0000'));
+  const order = (key: string) => TRACES.findIndex((trace) => key.includes(trace));
+  return [...groups]
+    .toSorted(([a], [b]) => order(a) - order(b))
+    .map(([key, group]) => [key.split('\u0000'), group]);
+}
+
+function counts(fleet: Readonly<Record<string, number>> | undefined): string {
+  if (fleet === undefined) return 'none is enough';
+  const names = Object.entries(fleet).filter(([, count]) => count > 0);
+  return names.map(([deviceClass, count]) => `${count} ${deviceClass.split(':')[0]}`).join(', ');
+}
+
+function meanWith(values: readonly number[]): string {
+  const { mean: middle, halfWidth } = intervalOf(values);
+  return withInterval(values.length === 0 ? undefined : middle, halfWidth);
+}
+
+function withInterval(value: number | undefined, halfWidth = Number.POSITIVE_INFINITY): string {
+  if (value === undefined) return '';
+  return Number.isFinite(halfWidth) ? `${figure(value)} ± ${figure(halfWidth, 2)}` : figure(value);
+}
+
+function figure(value: number, digits = 4): string {
+  return String(Number(value.toPrecision(digits)));
+}
+
+function percent(share: number, digits: number): string {
+  return `${(share * 100).toFixed(digits)} %`;
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
+}

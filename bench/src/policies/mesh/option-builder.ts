@@ -1,0 +1,142 @@
+import {
+  browserCostPicoUsd,
+  certain,
+  NO_PRICES,
+  networkTime,
+  type Option,
+  PAGE_WORKER,
+  picoUsdPerMs,
+  priceOf,
+  ZERO,
+} from '@nearfar/core';
+import type { Moments, PriceTable } from '@nearfar/protocol';
+import type { Profile } from '../../profile-table.ts';
+import type { Scenario, ScenarioTask } from '../../scenario/scenario.ts';
+import type { SimulatedCaller } from '../../simulator/policy.ts';
+import type { WorkerBelief } from './belief.ts';
+
+const PICO_USD_PER_USD = 1e12;
+const BYTES_PER_GB = 1_000_000_000;
+
+/** Variants are registered once in a simulation. */
+export const REVISION = 1;
+
+/** Which way of a request is still ahead: to a worker and back, or, once it is in the mesh, only back. */
+export type Way = 'there-and-back' | 'back';
+
+/** Makes the options that `decide` weighs out of what the mesh believes. */
+export class OptionBuilder {
+  /** Prices of scarce capacity, by which every option is weighed from now on. */
+  prices: PriceTable = NO_PRICES;
+  readonly #scenario: Scenario;
+  readonly #seesNetwork: boolean;
+
+  constructor(scenario: Scenario, seesNetwork: boolean) {
+    this.#scenario = scenario;
+    this.#seesNetwork = seesNetwork;
+  }
+
+  /** A worker's, as a request that is decided now would find it. */
+  remote(
+    caller: SimulatedCaller,
+    task: ScenarioTask,
+    belief: WorkerBelief,
+    profile: Profile,
+    nowMs: number,
+    way: Way = 'there-and-back',
+  ): Option {
+    const { worker } = belief;
+    const { wait, batch } = belief.expected(profile, nowMs, nowMs + this.wayThereMs(caller, task, way));
+    const { meanMs } = profile.service(batch);
+    // A batch is decided by what one more input adds to it.
+    const addedMs = batch === 1 ? meanMs : Math.max(0, meanMs - profile.service(batch - 1).meanMs);
+    const { egressUsdPerGb, requestUsdPerMillion } = this.#scenario;
+    const requestUsd = way === 'back' ? 0 : requestUsdPerMillion / 1e6;
+    const fixedUsd = (task.answerBytes * egressUsdPerGb) / BYTES_PER_GB + requestUsd;
+    const costPicoUsd = Math.round(picoUsdPerMs(worker.usdPerHour) * addedMs + fixedUsd * PICO_USD_PER_USD);
+    return {
+      variant: profile.variant,
+      revision: REVISION,
+      model: profile.variant,
+      tier: worker.tier,
+      worker: worker.id,
+      deviceClass: worker.deviceClass,
+      accuracy: profile.accuracy,
+      parts: {
+        network: this.network(caller, task, way),
+        queue: wait,
+        compute: profile.moments(batch),
+        load: ZERO,
+      },
+      costPicoUsd,
+      worstCostPicoUsd: costPicoUsd,
+      pricePicoUsd: Math.round(priceOf(this.prices, worker.tier, worker.deviceClass) * addedMs),
+      blockers: [],
+    };
+  }
+
+  /** The caller's own device, for a variant that it has. */
+  browser(caller: SimulatedCaller, profile: Profile, nowMs: number): Option {
+    const compute = profile.moments(1);
+    const waitMs = Math.max(0, caller.predictedFreeMs - nowMs);
+    const costPicoUsd = this.browserCostPicoUsd(profile);
+    return {
+      variant: profile.variant,
+      revision: REVISION,
+      model: profile.variant,
+      tier: 'browser',
+      worker: PAGE_WORKER,
+      deviceClass: profile.deviceClass,
+      accuracy: profile.accuracy,
+      parts: {
+        network: ZERO,
+        queue: { meanMs: waitMs, varianceMs2: (waitMs / 2) ** 2 },
+        compute,
+        load: ZERO,
+      },
+      costPicoUsd,
+      worstCostPicoUsd: costPicoUsd,
+      blockers: [],
+    };
+  }
+
+  /** Energy, and the weights' way to the page spread over the requests of a caller, few of whom have them from before. */
+  browserCostPicoUsd(profile: Profile): number {
+    const { browsers, egressUsdPerGb } = this.#scenario;
+    return browserCostPicoUsd(
+      {
+        energyPicoUsdPerMs: picoUsdPerMs(browsers.energyUsdPerHour),
+        artifactPicoUsdPerByte: (egressUsdPerGb * PICO_USD_PER_USD) / BYTES_PER_GB,
+        expectedReuse: browsers.requestsPerCaller / Math.max(1e-6, 1 - browsers.cachedShare),
+      },
+      profile.moments(1).meanMs,
+      profile.weightBytes,
+    );
+  }
+
+  /** Until a request that is sent now is predicted to be at a worker. */
+  wayThereMs(
+    { rttMs }: SimulatedCaller,
+    { payloadBytes }: ScenarioTask,
+    way: Way = 'there-and-back',
+  ): number {
+    return way === 'back' || !this.#seesNetwork
+      ? 0
+      : rttMs / 2 + payloadBytes / this.#scenario.network.bytesPerMs;
+  }
+
+  /** What is predicted of a caller's way; nothing where the mesh does not look. */
+  network(
+    { rttMs }: SimulatedCaller,
+    { payloadBytes, answerBytes }: ScenarioTask,
+    way: Way = 'there-and-back',
+  ): Moments {
+    if (!this.#seesNetwork) return ZERO;
+    const bytesPerMs = Number.isFinite(this.#scenario.network.bytesPerMs)
+      ? this.#scenario.network.bytesPerMs
+      : undefined;
+    return way === 'back'
+      ? networkTime({ rtt: certain(rttMs / 2), bytesPerMs }, answerBytes)
+      : networkTime({ rtt: certain(rttMs), bytesPerMs }, payloadBytes + answerBytes);
+  }
+}
