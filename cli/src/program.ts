@@ -36,6 +36,14 @@ export function createProgram(): Command {
     .option('--pool-workers <count>', 'local pool worker processes', parseCount, 1)
     .option('--edge-slots <count>', 'batches that the edge runs at the same time', parsePositive)
     .option('--prices <file>', 'price book to use instead of the built-in one')
+    .option('--plan-every <seconds>', 'time between two plans of the slow loop', parseAboveZero, 5)
+    .option('--plan-loads', 'let plans say which variants each worker holds (default: all that it can run)')
+    .option(
+      '--max-hedge-share <share>',
+      'requests that may run a second time because they overrun, 0 to 1',
+      parseUnit,
+      0.05,
+    )
     .option(
       '--allow-origin <origin...>',
       'origins whose pages may call (default: any; none with --no-auth)',
@@ -70,6 +78,8 @@ export function createProgram(): Command {
     .requiredOption('--file <file>', 'a picture (.png, .jpg), or JSON with inputs')
     .option('--slo-ms <ms>', 'soft deadline in milliseconds', parseAboveZero)
     .option('--min-accuracy <share>', 'lowest accuracy that will do, 0 to 1', parseUnit)
+    .option('--degrade-to <share>', 'accuracy that will still do where nothing else is on time', parseUnit)
+    .option('--priority <number>', '1 is the most urgent; 0 comes after all numbers', parseCount)
     .option('--max-cost-usd <usd>', 'bound on the cost of this request', parseAmount)
     .addOption(
       new Option('--privacy <rule>', 'where the payload may go').choices(['any', 'no_pool', 'local_only']),
@@ -161,6 +171,15 @@ export function createProgram(): Command {
     .action(async (task, options) => (await import('./commands/profile.ts')).profile(task, options));
 
   program
+    .command('plan')
+    .description('show the newest plan: expected demand, wanted replicas, needed workers and prices')
+    .option('--json', 'print only JSON')
+    .addOption(urlOption())
+    .addOption(tokenOption())
+    .addOption(stateOption())
+    .action(async (options) => (await import('./commands/plan.ts')).plan(options));
+
+  program
     .command('models')
     .description('list tasks and their variants: accuracy, size, speed and cost on each device class')
     .argument('[task]')
@@ -177,7 +196,7 @@ export function createProgram(): Command {
     .argument('<scenario.json>')
     .option(
       '--policy <name>',
-      'mesh, always-browser, always-edge, always-pool, greedy-latency, greedy-cost, infaas, infaas-dropping, clipper, tfserving, proteus or informed',
+      'mesh, always-browser, always-edge, always-pool, greedy-latency, greedy-cost, infaas, infaas-dropping, clipper, tfserving, proteus, informed or clairvoyant',
       'mesh',
     )
     .option('--seed <number>', "seed of all that is drawn (default: the scenario's)", parseCount)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { BENCHES, type BenchResult, describeMachine, type MeshPrograms } from '@nearfar/bench';
 import { CHROMIUM_FLAGS, findChromium } from '#find-chromium';
 import { usageError } from '../exit-error.ts';
@@ -11,6 +12,7 @@ interface BenchOptions {
   readonly seeds?: number;
   readonly out?: string;
   readonly threads?: number;
+  readonly data?: string;
   readonly json?: boolean;
 }
 
@@ -18,6 +20,11 @@ interface BenchOptions {
 export async function bench(name: string | undefined, options: BenchOptions): Promise<void> {
   const { seed, json } = options;
   if (name === undefined) {
+    if (json) {
+      const list = BENCHES.map(({ name: own, description }) => ({ bench: own, description }));
+      process.stdout.write(`${JSON.stringify(list)}\n`);
+      return;
+    }
     const rows = BENCHES.map((entry) => [entry.name, entry.description]);
     process.stdout.write(`${formatTable(['bench', 'what it measures'], rows)}\n`);
     return;
@@ -28,14 +35,17 @@ export async function bench(name: string | undefined, options: BenchOptions): Pr
     throw usageError(`Expected a benchmark (${names}), got "${name}"`);
   }
   const say = (line: string) => process.stderr.write(`${line}\n`);
-  const { quick = false, seeds, out, threads } = options;
+  const { quick = false, seeds, out, threads, data } = options;
+  if (data !== undefined && !existsSync(data)) {
+    throw usageError(`Expected --data to name a folder, found none at "${data}"`);
+  }
   const progress = startShareProgress(found.name);
   let metrics: BenchResult['metrics'];
   try {
     metrics = await found.run({
       seed,
       say,
-      programs: meshPrograms(),
+      programs: meshPrograms(data),
       quick,
       ...(seeds !== undefined && { seeds }),
       ...(out !== undefined && { resultsFile: out }),
@@ -55,13 +65,13 @@ export async function bench(name: string | undefined, options: BenchOptions): Pr
 }
 
 /** What a benchmark of a whole mesh starts. */
-function meshPrograms(): MeshPrograms {
+function meshPrograms(data: string | undefined): MeshPrograms {
   return {
     nearfar: [process.execPath, launcher()],
     findChromium() {
       const executablePath = findChromium();
       return executablePath === undefined ? undefined : { executablePath, flags: CHROMIUM_FLAGS };
     },
-    dataFolder: process.env.NEARFAR_DATA || dataDirectory(undefined),
+    dataFolder: data ?? (process.env.NEARFAR_DATA || dataDirectory(undefined)),
   };
 }

@@ -9,6 +9,8 @@ interface InferOptions extends MeshAddress {
   readonly file: string;
   readonly sloMs?: number;
   readonly minAccuracy?: number;
+  readonly degradeTo?: number;
+  readonly priority?: number;
   readonly maxCostUsd?: number;
   readonly privacy?: string;
   readonly explain?: boolean;
@@ -59,6 +61,8 @@ export async function infer(task: string, options: InferOptions): Promise<void> 
   const query = new URLSearchParams();
   if (options.sloMs !== undefined) query.set('slo_ms', String(options.sloMs));
   if (options.minAccuracy !== undefined) query.set('min_accuracy', String(options.minAccuracy));
+  if (options.degradeTo !== undefined) query.set('degrade_to', String(options.degradeTo));
+  if (options.priority !== undefined) query.set('priority', String(options.priority));
   if (options.maxCostUsd !== undefined) query.set('max_cost_usd', String(options.maxCostUsd));
   if (options.privacy !== undefined) query.set('privacy', options.privacy);
   const answer = (await callMesh(options, `/v1/tasks/${encodeURIComponent(task)}/infer?${query}`, {

@@ -13,6 +13,10 @@ interface UpOptions {
   readonly poolWorkers: number;
   readonly edgeSlots?: number;
   readonly prices?: string;
+  /** Seconds. */
+  readonly planEvery: number;
+  readonly planLoads?: boolean;
+  readonly maxHedgeShare: number;
   readonly allowOrigin?: readonly string[];
   readonly auth: boolean;
   readonly quiet?: boolean;
@@ -33,6 +37,9 @@ export async function up(options: UpOptions): Promise<void> {
     stateDirectory: options.state,
     manifests: options.manifest ?? sampleManifests(),
     isAuthRequired: options.auth,
+    planEveryMs: options.planEvery * 1_000,
+    planLoads: options.planLoads ?? false,
+    maxHedgeShare: options.maxHedgeShare,
     log,
     ...(assetsDirectory !== undefined && { assetsDirectory }),
     ...(options.allowOrigin !== undefined && { allowedOrigins: options.allowOrigin }),

@@ -43,6 +43,16 @@ function withOtherSignature(token: string): string {
   return `${token.slice(0, middle)}${other}${token.slice(middle + 1)}`;
 }
 
+describe('plan', () => {
+  test('prints what the slow loop found, and says so where there is nothing yet', async () => {
+    const { code, stdout } = await runNearfar(['plan', ...place]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^There is no plan yet|^plan\s/);
+    const { stdout: json } = await runNearfar(['plan', '--json', ...place]);
+    expect(JSON.parse(json)).toHaveProperty('plan');
+  });
+});
+
 describe('infer', () => {
   test('prints the answer, and where it ran', async () => {
     const { code, stdout } = await runNearfar([
