@@ -23,6 +23,7 @@ const PACKAGES = [
  * built package. Training and its data are for the repository only.
  */
 const EXTRA_FOLDERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  bench: { scenarios: 'bench/scenarios' },
   cli: { bin: 'cli/bin', pages: 'web/dist', models: 'models' },
 };
 const LEFT_OUT = join(ROOT, 'models', 'train');

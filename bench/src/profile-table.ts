@@ -9,11 +9,14 @@ export interface KnownService {
   readonly p99Ms: number;
 }
 
+/** Normal scores of the 90 and the 99 % quantile. */
+export const P90_SCORE = 1.2815515655446004;
+export const P99_SCORE = 2.3263478740408408;
 /** Normal scores of the quantiles that a profile has: 50, 90 and 99 %. */
-const SCORES = [0, 1.2815515655446004, 2.3263478740408408] as const;
+const SCORES = [0, P90_SCORE, P99_SCORE] as const;
 /** Beyond these scores no time is drawn: they are met once in 160 and once in 4,300 requests. */
-const LEAST_SCORE = -2.5;
-const MOST_SCORE = 3.5;
+export const LEAST_SCORE = -2.5;
+export const MOST_SCORE = 3.5;
 
 /** Steps of the sum that makes moments of a distribution. */
 const MOMENT_STEPS = 400;

@@ -11,6 +11,10 @@ export const STREAMS = {
   policy: 7,
   thinning: 8,
   escalation: 9,
+  drift: 10,
+  oracle: 11,
+  decisions: 12,
+  slo: 13,
 } as const;
 
 export type Stream = (typeof STREAMS)[keyof typeof STREAMS];

@@ -218,6 +218,7 @@ export function createProgram(): Command {
     .option('--seeds <count>', 'seeds of a long benchmark, from --seed on', parseCount)
     .option('--out <file>', 'keep finished parts of a long benchmark here, and go on from what is there')
     .option('--threads <count>', 'threads of a long benchmark (default: one for each core)', parseCount)
+    .option('--data <folder>', 'folder with data sets and traces (default: NEARFAR_DATA)')
     .option('--json', 'print only JSON')
     .action(async (name, options) => (await import('./commands/bench.ts')).bench(name, options));
 

@@ -38,7 +38,7 @@ export interface BatchRule {
   /**
    * Whether a head with too little time for a full batch is passed over while a full batch of others, as important and with
    * enough time, waits for its replica (Nexus, section 6.3): small batches for the late ones make everybody late under
-   * overload. It is dropped when its own time is over. Default: no.
+   * overload. It is dropped when its own time is over. Default: yes.
    */
   readonly passesOver?: boolean;
   /** Longest time that a request waits for others to fill its batch while the device is idle; default 0 = never. */
@@ -113,7 +113,7 @@ export function formBatch(queue: readonly Waiting[], now: number, rule: BatchRul
     .map((replica) => grow(replica, headIndex, { queue, live, now, rule, times }));
   const best = closest(fitting, slackMs);
   const full =
-    rule.passesOver === true ? fullBatch(head, best, { queue, live, now, rule, times }) : undefined;
+    rule.passesOver !== false ? fullBatch(head, best, { queue, live, now, rule, times }) : undefined;
   if (full !== undefined) return runOn(full.replica, head, full.run, drop);
   if (best === undefined) return runOn(fastest(head, times), head, [headIndex], drop);
   const waitUntil = best.run.length === live.length ? fillUntil(best, { queue, rule, times }) : now;

@@ -13,7 +13,8 @@ import {
   sumMoments,
 } from '@nearfar/core';
 import type { Bench } from '../bench.ts';
-import { createRandom } from '../drift/world.ts';
+import { createUniform, STREAMS } from '../random.ts';
+import { measurePlans } from './plan.ts';
 
 const DECISIONS = 100_000;
 const WARM_UP = 20_000;
@@ -49,7 +50,7 @@ export interface DecideTimes {
  * by itself, garbage collection included; the median of an empty timing is subtracted.
  */
 export function timeDecisions(load: DecideLoad, seed: number, decisions = DECISIONS): DecideTimes {
-  const random = createRandom(seed);
+  const random = createUniform(seed, STREAMS.decisions);
   const variants: ReplicaName[] = Array.from({ length: VARIANTS }, (_, index) => ({
     task: TASK,
     variant: `variant-${index}`,
@@ -188,7 +189,7 @@ function emptyTimer(): number {
 /** `nearfar bench decide`. */
 export const decideBench: Bench = {
   name: 'decide',
-  description: 'time of one placement among up to 10,000 workers with 100 variants each',
+  description: 'Time of one placement among up to 10,000 workers with 100 variants each, and of a plan',
   run: async ({ seed, say }) => {
     growHeap();
     const of = (name: string, load: DecideLoad) => {
@@ -222,10 +223,13 @@ export const decideBench: Bench = {
       backlogMs: 5,
       behindMs: { ...behindMs, 'cuda:d': 1_000 },
     });
+    const { plan_ms_200x30, plan_gap_200x30 } = await measurePlans({ seed, say });
     return {
       median_us_1000x100: middle.medianUs,
       p99_us_1000x100: middle.p99Us,
       p99_growth_100_to_10000: large.p99Us / small.p99Us,
+      plan_ms_200x30,
+      plan_gap_200x30,
       median_us_100x100: small.medianUs,
       p99_us_100x100: small.p99Us,
       median_us_10000x100: large.medianUs,

@@ -70,7 +70,7 @@ export function compareWithSimulation(
   );
   const gaps: Gap[] = [];
   const metrics: Record<string, number> = {};
-  for (const [index, { kind, load = 0, requests }] of stretches.entries()) {
+  for (const [index, { kind, load, requests }] of stretches.entries()) {
     const place = all.stretches[index];
     if (kind !== 'compared' || place === undefined) continue;
     const seen = summariseReplay(requests);
@@ -100,6 +100,8 @@ export function compareWithSimulation(
     page_alone_p50_ms: measured.page.p50Ms,
     request_overhead_ms: measured.httpMs,
     page_request_overhead_ms: measured.fromPageMs,
+    believed_over_measured_worker: measured.believedTimes.worker,
+    believed_over_measured_page: measured.believedTimes.page,
     ...Object.fromEntries(slowdown.map((value, index) => [`slowdown_of_${index + 1}`, value])),
     fit_error: Math.sqrt(contention.error),
     ...metrics,

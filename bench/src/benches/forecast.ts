@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Forecaster } from '@nearfar/core';
 import type { Bench } from '../bench.ts';
+import { badScenario } from '../scenario/bad-scenario.ts';
 
-const TRACE = '../../../../shared/data/traces/twitter_2021-08_day1_rps.csv';
+/** In the folder with data sets. */
+const TRACE = 'traces/twitter_2021-08_day1_rps.csv';
 const HORIZONS_SECONDS = [10, 30];
 /** Seconds at the start that do not count: nobody knows anything yet. */
 const WARM_UP_SECONDS = 60;
@@ -12,17 +14,8 @@ const WARM_UP_SECONDS = 60;
 export const forecast: Bench = {
   name: 'forecast',
   description: 'Error of the demand forecast against that of the last value, on the Twitter day',
-  async run({ say }) {
-    const path = fileURLToPath(new URL(TRACE, import.meta.url));
-    if (!existsSync(path)) {
-      say(`The trace is not here: ${TRACE}`);
-      return {};
-    }
-    const counts = readFileSync(path, 'utf8')
-      .trim()
-      .split('\n')
-      .slice(1)
-      .map((line) => Number(line.split(',')[1]));
+  async run({ programs }) {
+    const counts = await readCounts(programs?.dataFolder);
     const metrics: Record<string, number> = {};
     for (const horizon of HORIZONS_SECONDS) {
       for (const [name, ratio] of Object.entries(compareToLastValue(counts, horizon))) {
@@ -32,6 +25,29 @@ export const forecast: Bench = {
     return metrics;
   },
 };
+
+/** Requests of each second of the day. */
+async function readCounts(dataFolder: string | undefined): Promise<number[]> {
+  if (dataFolder === undefined) {
+    throw badScenario(
+      { file: `data:${TRACE}` },
+      'It lies in the folder with data sets: name it with --data or NEARFAR_DATA',
+    );
+  }
+  const file = join(dataFolder, TRACE);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw badScenario({ file }, `Cannot read the file: ${(cause as Error).message}`, cause);
+  }
+  const [, ...lines] = text.trim().split('\n');
+  return lines.map((line, index) => {
+    const count = Number(line.split(',')[1]);
+    if (count >= 0) return count;
+    throw badScenario({ file, line: index + 2, field: 'rps' }, `Expected a number from 0, found "${line}"`);
+  });
+}
 
 /** Errors of the forecaster as a share of the last value's; `coverage_90` is the share of counts below the 0.9 quantile. */
 export function compareToLastValue(

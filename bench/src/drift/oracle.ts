@@ -1,4 +1,5 @@
-import { createRandom, type Draw, drawLatency, type Stage } from './world.ts';
+import { createUniform, STREAMS } from '../random.ts';
+import { type Draw, drawLatency, type Stage } from './world.ts';
 
 const DRAWS = 20_000;
 
@@ -8,7 +9,7 @@ export class Oracle {
   readonly #random: () => number;
 
   constructor(seed: number) {
-    this.#random = createRandom(seed);
+    this.#random = createUniform(seed, STREAMS.oracle);
   }
 
   /** The latency that a share `quantile` stays below, in milliseconds. */

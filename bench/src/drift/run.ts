@@ -1,6 +1,7 @@
 import { CalibrationBook, quantileMs } from '@nearfar/core';
+import { createUniform, STREAMS } from '../random.ts';
 import { Oracle } from './oracle.ts';
-import { createRandom, drawLatency, drawRequest, driftSchedule, predict } from './world.ts';
+import { drawLatency, drawRequest, driftSchedule, predict } from './world.ts';
 
 /** Levels at which the quantile loss is taken. */
 const LOSS_LEVELS = [0.5, 0.9, 0.95, 0.99] as const;
@@ -28,7 +29,7 @@ export function runDrift(
   seed: number,
   { schedule = driftSchedule(), censoredShare = 0, isCalibrated = true } = {},
 ): Finished[] {
-  const random = createRandom(seed);
+  const random = createUniform(seed, STREAMS.drift);
   const oracle = new Oracle(seed + 1);
   const book = new CalibrationBook();
   const finished: Finished[] = [];

@@ -1,17 +1,6 @@
 import { certain, normalQuantile, sumMoments } from '@nearfar/core';
 import type { Moments } from '@nearfar/protocol';
 
-/** Numbers from 0 up to 1, the same for the same seed (mulberry32). */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** A variant on a device class: what its profile says of it, and what share of the requests goes there. */
 export interface Place {
   readonly variant: string;

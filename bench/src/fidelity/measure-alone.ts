@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readPrices } from '@nearfar/coordinator/node';
+import type { ProfileView } from '@nearfar/core';
 import type { Quantiles } from '../profile-table.ts';
 import { nearestRank } from '../simulator/result.ts';
-import type { HttpCaller } from './http-caller.ts';
-import type { LivePage } from './live-page.ts';
 import type { MeasuredMesh } from './simulated-replay.ts';
+import type { Stage } from './stage.ts';
 
 const WARM_UP_REQUESTS = 30;
 const REQUESTS = 300;
@@ -11,11 +12,9 @@ const PAGE_REQUESTS = 60;
 /** Between two requests, so that what the one before left to do is done. */
 const PAUSE_MS = 5;
 
-/** What requests take when they come one at a time: a worker's and the page's part, and everything else. */
-export async function measureAlone(
-  http: HttpCaller,
-  page: LivePage,
-): Promise<Pick<MeasuredMesh, 'worker' | 'page' | 'httpMs' | 'fromPageMs'>> {
+/** Measures a live mesh with requests that come one at a time, and reads what the mesh itself believes of its workers. */
+export async function measureAlone(stage: Stage): Promise<MeasuredMesh> {
+  const { http, page, demands, variant, payloadBytes, poolWorkers } = stage;
   const serviceMs: number[] = [];
   const restMs: number[] = [];
   for (let count = 0; count < WARM_UP_REQUESTS + REQUESTS; count += 1) {
@@ -28,17 +27,49 @@ export async function measureAlone(
   }
   const here = await page.measure(PAGE_REQUESTS, 'here');
   const fromPage = await page.measure(PAGE_REQUESTS, 'mesh');
+  for (const [what, { length }] of Object.entries({
+    HTTP: serviceMs,
+    page: here,
+    'page to mesh': fromPage,
+  })) {
+    if (length === 0) throw new Error(`Expected requests (${what}) to be answered, got no answer`);
+  }
   return {
-    worker: quantilesOf('requests over HTTP', serviceMs),
-    page: quantilesOf('requests in the page', here),
+    demands,
+    accuracy: variant.accuracy.value,
+    payloadBytes,
+    poolWorkers,
+    worker: quantilesOf(serviceMs),
+    page: quantilesOf(here),
+    believedTimes: await readBelief(stage, { workerMs: mean(serviceMs), pageMs: mean(here) }),
     httpMs: mean(restMs),
     fromPageMs: Math.max(0, mean(fromPage) - mean(serviceMs)),
+    prices: await readPrices(),
+  };
+}
+
+/** By what factor the mesh's profiles differ from what was measured here; 1 where it has none. */
+async function readBelief(
+  { mesh, page, demands, variant }: Stage,
+  { workerMs, pageMs }: { readonly workerMs: number; readonly pageMs: number },
+): Promise<MeasuredMesh['believedTimes']> {
+  const { profiles } = (await mesh.getJson('/v1/profiles')) as { readonly profiles: readonly ProfileView[] };
+  const own = profiles.filter(
+    (profile) => profile.task === demands.task && profile.variant === variant.variant,
+  );
+  const ofPage = own.find(({ deviceClass, batch }) => deviceClass === page.deviceClass && batch === 1);
+  const ofWorker = own.find(
+    ({ deviceClass, batch }) => deviceClass !== page.deviceClass && batch === demands.rows,
+  );
+  return {
+    worker: ofWorker === undefined ? 1 : ofWorker.meanMs / workerMs,
+    // A page takes a request with several inputs to need the time of one for each.
+    page: ofPage === undefined ? 1 : (ofPage.meanMs * demands.rows) / pageMs,
   };
 }
 
 /** Quantiles by nearest rank. */
-function quantilesOf(what: string, values: readonly number[]): Quantiles {
-  if (values.length === 0) throw new Error(`Expected ${what} to be answered, got no answer`);
+function quantilesOf(values: readonly number[]): Quantiles {
   const sorted = values.toSorted((a, b) => a - b);
   return {
     p50Ms: nearestRank(sorted, 0.5),
@@ -48,5 +79,5 @@ function quantilesOf(what: string, values: readonly number[]): Quantiles {
 }
 
 function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

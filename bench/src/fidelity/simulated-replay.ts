@@ -17,7 +17,9 @@ export interface MeasuredMesh {
   /** What a request keeps a worker, or the page, busy for, where nothing else runs. */
   readonly worker: Quantiles;
   readonly page: Quantiles;
-  /** What a request takes beyond that, over plain HTTP and from the page. */
+  /** What the mesh and the page take a run to last, as a multiple of that: they have profiles of their own. */
+  readonly believedTimes: { readonly worker: number; readonly page: number };
+  /** What a request takes beyond its run, over plain HTTP and from the page. */
   readonly httpMs: number;
   readonly fromPageMs: number;
   readonly prices: Prices;
@@ -27,6 +29,8 @@ const MACHINE = 'machine';
 const WORKER_CLASS = 'worker';
 const PAGE_CLASS = 'page';
 const VARIANT = 'variant';
+/** Of an answer with the scores of a few pictures; only its price rests on it. */
+const ANSWER_BYTES = 1_000;
 /** Until a page has compiled what it downloads; it does so before the first request is compared. */
 const LOAD_MS = 100;
 /** Callers are drawn by the scenario's shares: among so many there is one of each kind. */
@@ -46,7 +50,9 @@ export function simulateReplay(
 ): EndedRequest[] {
   const scenario = scenarioOf(measured, requests, slowdown, seed);
   const ended: (EndedRequest | undefined)[] = requests.map(() => undefined);
-  simulate(scenario, mesh(scenario), {
+  const { worker, page } = measured.believedTimes;
+  const believedTimes = { [WORKER_CLASS]: worker, [PAGE_CLASS]: page };
+  simulate(scenario, mesh(scenario, { believedTimes }), {
     workload: workloadOf(scenario, measured.demands, requests),
     onEnded({ index }, { kind, tier, latencyMs, isOnTime, serviceMs }) {
       const request = requests[index];
@@ -81,7 +87,7 @@ export function scenarioOf(
         minAccuracy,
         prefer: 'cost',
         payloadBytes,
-        answerBytes: 0,
+        answerBytes: ANSWER_BYTES,
         arrivals: requests.map(({ sentMs }) => ({ arrivalMs: sentMs })),
       },
     ],
@@ -106,7 +112,7 @@ export function scenarioOf(
     },
     machines: [{ name: MACHINE, slowdown }],
     planEverySeconds: 5,
-    egressUsdPerGb: 0,
+    egressUsdPerGb: prices.egress.answersUsdPerGb,
     requestUsdPerMillion: 0,
   };
 }

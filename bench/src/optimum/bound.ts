@@ -1,7 +1,6 @@
-import type { Profile } from '../profile-table.ts';
 import { capacityBound } from './capacity-bound.ts';
-import { type Instance, type InstanceRequest, mayServe } from './known-run.ts';
-import { BatchShares } from './share.ts';
+import type { Instance } from './known-run.ts';
+import { type Needs, needsOf } from './needs.ts';
 
 /** A proven bound: no schedule has more on time, and none with at least the asked number on time costs less. */
 export interface Bound {
@@ -18,14 +17,10 @@ interface Least {
   readonly workMs: number;
   /** What it adds at least to the cost when it is late or dropped; never above 0. */
   readonly lateUsd: number;
-  /** The least share of any batch, on time or not. */
+  /** The least share of any batch, on time or not; never above 0. */
   readonly shareMs: number;
-}
-
-interface Way {
-  readonly profile: Profile;
-  readonly usdPerMs: number;
-  readonly batches: readonly BatchShares[];
+  /** Batches that it may be part of. */
+  readonly mostBatches: number;
 }
 
 /** Lengths of the windows of the demand bound, in longest budgets. */
@@ -40,7 +35,7 @@ const SLACK = 1e-9;
  * over requests of the cheapest share (over class, variant and batch size) that still leaves time to be done by its due time, or
  * of its own device's energy with its part of the download: all uses of one download pay for it together, so each of a caller's
  * n requests pays one n-th at least. A request that is late or dropped adds at least its cheapest share where that is below 0,
- * else nothing. At least k are on time: the k that add the least over being late make the least sum. Queues, memory
+ * else nothing; so does a second batch of one that a small stage hands on to a large one. At least k are on time: the k that add the least over being late make the least sum. Queues, memory
  * and common membership of a batch are left out, which only makes it cheaper; capacity comes in by `capacityBound`.
  *
  * On time. What is on time and lies within a window runs within it, and the workers have no more time than the window's length
@@ -49,69 +44,51 @@ const SLACK = 1e-9;
  * the workers' time and that sum. Windows that do not overlap have different requests, so their misses add up. ∎
  */
 export function bound(instance: Instance, atLeastOnTime?: number): Bound {
-  const ways = instance.classes
-    .filter(({ count }) => count > 0)
-    .flatMap(({ profiles, usdPerMs }) =>
-      profiles.map(
-        (profile): Way => ({
-          profile,
-          usdPerMs,
-          batches: Array.from(
-            { length: profile.maxBatch },
-            (_, index) => new BatchShares(profile, index + 1),
-          ),
-        }),
-      ),
-    );
   const uses = new Map<string, number>();
   for (const { caller, task } of instance.requests) {
     uses.set(`${caller} ${task}`, (uses.get(`${caller} ${task}`) ?? 0) + 1);
   }
   const shared = instance.requests.map(({ caller, task }) => uses.get(`${caller} ${task}`) ?? 1);
-  const least = instance.requests.map((request, index) => leastOf(request, ways, shared[index] ?? 1));
+  const needs = needsOf(instance, shared);
+  const least = needs.map((need) => leastOf(need, instance));
   const mostOnTime = onTimeBound(instance, least);
   const wanted = atLeastOnTime ?? mostOnTime;
   if (wanted > mostOnTime) return { mostOnTime, marginalUsd: Number.POSITIVE_INFINITY };
   const extra = Float64Array.from(least, ({ usd, lateUsd }) => usd - lateUsd).sort();
-  let marginalUsd = least.reduce((sum, { lateUsd }) => sum + lateUsd, 0);
+  let marginalUsd = least.reduce((sum, { lateUsd, mostBatches }) => sum + mostBatches * lateUsd, 0);
   // An on-time request may also add less than a late one: then it is taken whether it is needed or not.
   for (let index = 0; index < extra.length; index += 1) {
     const usd = extra[index] ?? 0;
     if (index < wanted || usd < 0) marginalUsd += usd;
   }
-  return { mostOnTime, marginalUsd: Math.max(marginalUsd, capacityBound(instance, wanted, shared)) };
+  return { mostOnTime, marginalUsd: Math.max(marginalUsd, capacityBound(instance, wanted, shared, needs)) };
 }
 
-function leastOf(request: InstanceRequest, ways: readonly Way[], uses: number): Least {
-  const { score, releaseMs, dueMs, arrivalMs, deadlineMs, remoteUsd } = request;
-  const budgetMs = dueMs - releaseMs + SLACK;
-  let usd = Number.POSITIVE_INFINITY;
-  let workMs = Number.POSITIVE_INFINITY;
+function leastOf(
+  { onTimeMs, lateMs, remoteUsd, privateUsd, mostBatches }: Needs,
+  { classes }: Instance,
+): Least {
+  let usd = privateUsd;
+  let workMs = privateUsd < Number.POSITIVE_INFINITY ? 0 : Number.POSITIVE_INFINITY;
   let lateUsd = 0;
-  let shareMs = Number.POSITIVE_INFINITY;
-  for (const { profile, usdPerMs, batches } of ways) {
-    if (profile.task !== request.task) continue;
-    const mayAnswer = mayServe(profile, request);
-    for (const batch of batches) {
-      const ms = batch.ofMember(score);
-      shareMs = Math.min(shareMs, ms);
-      lateUsd = Math.min(lateUsd, ms * usdPerMs);
-      if (!mayAnswer || batch.leastMs > budgetMs) continue;
-      usd = Math.min(usd, ms * usdPerMs + remoteUsd);
-      workMs = Math.min(workMs, ms);
-    }
+  let shareMs = 0;
+  for (const [index, { usdPerMs }] of classes.entries()) {
+    const ms = onTimeMs[index] ?? Number.POSITIVE_INFINITY;
+    // A price of 0 makes nothing possible that is not.
+    if (ms < Number.POSITIVE_INFINITY) usd = Math.min(usd, ms * usdPerMs + remoteUsd);
+    workMs = Math.min(workMs, ms);
+    shareMs = Math.min(shareMs, lateMs[index] ?? 0);
+    lateUsd = Math.min(lateUsd, (lateMs[index] ?? 0) * usdPerMs);
   }
-  for (const way of request.privateWays) {
-    if (way.timeMs > deadlineMs - arrivalMs + SLACK) continue;
-    usd = Math.min(usd, way.energyUsd + way.downloadUsd / uses);
-    workMs = Math.min(workMs, 0);
-  }
-  return { usd, workMs, lateUsd, shareMs };
+  return { usd, workMs, lateUsd, shareMs, mostBatches };
 }
 
 function onTimeBound({ requests, classes }: Instance, least: readonly Least[]): number {
   const workers = classes.reduce((sum, { count }) => sum + count, 0);
-  const lentMs = least.reduce((sum, { shareMs }) => sum + Math.max(0, -shareMs), 0);
+  const lentMs = least.reduce(
+    (sum, { shareMs, mostBatches }) => sum + mostBatches * Math.max(0, -shareMs),
+    0,
+  );
   const feasible = requests.flatMap(({ releaseMs, dueMs }, index) => {
     const workMs = least[index]?.workMs ?? Number.POSITIVE_INFINITY;
     if (workMs === Number.POSITIVE_INFINITY) return [];

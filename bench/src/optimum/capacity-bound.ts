@@ -1,5 +1,5 @@
-import { type Instance, mayServe } from './known-run.ts';
-import { BatchShares } from './share.ts';
+import type { Instance } from './known-run.ts';
+import { type Needs, needsOf } from './needs.ts';
 
 /** Lengths of the stretches of one price, in longest budgets. */
 const STRETCHES = [2, 8, 32];
@@ -8,21 +8,6 @@ const ROUNDS = 60;
 const PATIENCE = 3;
 /** Beyond this many stretches a class, prices are not worth their time. */
 const MOST_STRETCHES = 20_000;
-const SLACK = 1e-9;
-
-/** What a request needs of every class. */
-interface Needs {
-  readonly remoteUsd: number;
-  /** Least cost on its caller's own device; Infinity = none. */
-  readonly privateUsd: number;
-  /** By class: least share of a batch that leaves it on time; Infinity = none. */
-  readonly onTimeMs: Float64Array;
-  /** By class: least share of any batch; at most 0. */
-  readonly lateMs: Float64Array;
-  /** The stretches that its time at the mesh touches. */
-  first: number;
-  last: number;
-}
 
 /**
  * The least cost of having at least so many on time when workers have only the time that there is: at least what the same
@@ -37,10 +22,14 @@ interface Needs {
  * asked number that add the least over being late make the least sum. Any prices will do; good ones are found by subgradient
  * steps (Held and Karp 1971; Fisher, "The Lagrangian relaxation method", Management Science 27(1), 1981). ∎
  *
- * `uses` says by how many requests a request's download is shared at most.
+ * `uses` says by how many requests a request's download is shared at most; `needs` are those of `needsOf`, found when absent.
  */
-export function capacityBound(instance: Instance, atLeastOnTime: number, uses: readonly number[]): number {
-  const needs = needsOf(instance, uses);
+export function capacityBound(
+  instance: Instance,
+  atLeastOnTime: number,
+  uses: readonly number[],
+  needs: readonly Needs[] = needsOf(instance, uses),
+): number {
   const budgetMs = instance.requests.reduce(
     (most, entry) => Math.max(most, entry.dueMs - entry.releaseMs),
     0,
@@ -110,7 +99,7 @@ function priced(
           chosenStretch[index] = stretch;
         }
       }
-      value += lateUsd;
+      value += need.mostBatches * lateUsd;
       extra[index] = usd - lateUsd;
     }
     order.sort((a, b) => (extra[a] ?? 0) - (extra[b] ?? 0));
@@ -176,36 +165,4 @@ function dearestOf({ onTimeMs }: Needs, classes: Instance['classes']): number {
     const ms = onTimeMs[position] ?? Number.POSITIVE_INFINITY;
     return ms === Number.POSITIVE_INFINITY ? most : Math.max(most, ms * usdPerMs);
   }, 0);
-}
-
-function needsOf({ requests, classes }: Instance, uses: readonly number[]): Needs[] {
-  const ways = classes.map(({ profiles }) =>
-    profiles.map((profile) => ({
-      profile,
-      batches: Array.from({ length: profile.maxBatch }, (_, index) => new BatchShares(profile, index + 1)),
-    })),
-  );
-  return requests.map((request, index) => {
-    const onTimeMs = new Float64Array(classes.length).fill(Number.POSITIVE_INFINITY);
-    const lateMs = new Float64Array(classes.length);
-    const budgetMs = request.dueMs - request.releaseMs + SLACK;
-    for (const [position, own] of ways.entries()) {
-      for (const { profile, batches } of own) {
-        if (profile.task !== request.task) continue;
-        const mayAnswer = mayServe(profile, request);
-        for (const batch of batches) {
-          const ms = batch.ofMember(request.score);
-          lateMs[position] = Math.min(lateMs[position] ?? 0, ms);
-          if (!mayAnswer || batch.leastMs > budgetMs) continue;
-          onTimeMs[position] = Math.min(onTimeMs[position] ?? ms, ms);
-        }
-      }
-    }
-    let privateUsd = Number.POSITIVE_INFINITY;
-    for (const way of request.privateWays) {
-      if (way.timeMs > request.deadlineMs - request.arrivalMs + SLACK) continue;
-      privateUsd = Math.min(privateUsd, way.energyUsd + way.downloadUsd / (uses[index] ?? 1));
-    }
-    return { remoteUsd: request.remoteUsd, privateUsd, onTimeMs, lateMs, first: 0, last: 0 };
-  });
 }

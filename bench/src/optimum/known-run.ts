@@ -31,6 +31,8 @@ export interface InstanceRequest {
    * sure, which who knows everything knows, else the large one. Absent = none.
    */
   readonly stages?: readonly string[];
+  /** Batches that it may be part of: 2 where a small stage may run before the one that ends it (default 1). */
+  readonly mostBatches?: 1 | 2;
   /** Its share of a batch's noise, a standard normal score. */
   readonly score: number;
   /** Request price and egress of an answer from a worker. */
@@ -73,12 +75,13 @@ export function instanceOf(scenario: Scenario, workload: Workload = createWorklo
     const score = workload.score[index] ?? 0;
     const own = deviceClass === undefined ? [] : profiles.ofClass(task.task, deviceClass);
     const { minAccuracy, cascades } = task;
-    const stages = cascades
-      ?.filter(({ accuracy }) => accuracy >= minAccuracy)
-      .map((cascade) => (isEscalated(scenario.seed, index, cascade) ? cascade.large : cascade.small));
+    const allowed = cascades?.filter(({ accuracy }) => accuracy >= minAccuracy);
+    const escalating = allowed?.filter((cascade) => isEscalated(scenario.seed, index, cascade)) ?? [];
+    const stages = allowed?.map((cascade) => (escalating.includes(cascade) ? cascade.large : cascade.small));
     const demands = { task: task.task, minAccuracy, ...(stages !== undefined && { stages }) };
     return {
       ...demands,
+      ...(escalating.length > 0 && { mostBatches: 2 }),
       caller,
       arrivalMs,
       deadlineMs,

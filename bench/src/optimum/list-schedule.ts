@@ -1,4 +1,4 @@
-import type { Profile } from '../profile-table.ts';
+import { type Profile, replicaOf } from '../profile-table.ts';
 import { batchMs, type Instance, type InstanceClass, type InstanceRequest, mayServe } from './known-run.ts';
 import { withoutPrivate } from './private-ways.ts';
 import type { Served, WorkerPlace } from './schedule.ts';
@@ -143,12 +143,15 @@ function bestBatch(
 /** All workers of an instance, each with the variants that it holds. */
 export function staffOf({ requests, classes }: Instance): StaffMember[] {
   const floors = new Map<string, number>();
-  for (const { task, minAccuracy } of requests) {
+  const allowed = new Set<string>();
+  for (const { task, minAccuracy, stages = [] } of requests) {
     floors.set(task, Math.min(minAccuracy, floors.get(task) ?? Number.POSITIVE_INFINITY));
+    for (const variant of stages) allowed.add(replicaOf(task, variant));
   }
   return classes.flatMap((spec, classIndex) => {
     const useful = spec.profiles.filter(
-      ({ task, accuracy }) => accuracy >= (floors.get(task) ?? Number.POSITIVE_INFINITY),
+      ({ task, accuracy, variant }) =>
+        accuracy >= (floors.get(task) ?? Number.POSITIVE_INFINITY) || allowed.has(replicaOf(task, variant)),
     );
     return Array.from({ length: spec.count }, (_, number) => ({
       place: { classIndex, number },

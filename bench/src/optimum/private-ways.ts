@@ -65,7 +65,9 @@ function chooseUses(
     const [first] = group;
     if (first === undefined) continue;
     let best: Use | undefined;
-    for (const way of first.privateWays) {
+    // Not every variant will do for every request: a small stage only where it is sure.
+    const ways = new Map(group.flatMap(({ privateWays }) => privateWays.map((way) => [way.variant, way])));
+    for (const way of ways.values()) {
       const use = useOf(group, way);
       if (use.requests === 0 || use.usd > use.requests * mostUsd(first.task)) continue;
       const isBetter =

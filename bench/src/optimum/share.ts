@@ -1,9 +1,4 @@
-import type { Profile } from '../profile-table.ts';
-
-/** Kinks of a profile's time: the normal score of its 90 % quantile, and where it stays the same below and above. */
-const P90_SCORE = 1.2815515655446004;
-const LEAST_SCORE = -2.5;
-const MOST_SCORE = 3.5;
+import { LEAST_SCORE, MOST_SCORE, P90_SCORE, P99_SCORE, type Profile } from '../profile-table.ts';
 
 /**
  * What a member adds at least to its batch of a given size, so that the parts of all members never exceed the batch's time.
@@ -25,7 +20,7 @@ export class BatchShares {
     const { p50Ms, p90Ms, p99Ms } = profile.service(batch);
     const slope = (p50Ms * Math.log(p90Ms / p50Ms)) / P90_SCORE;
     const isSteeper =
-      Math.log(p99Ms / p90Ms) / (2.3263478740408408 - P90_SCORE) >= Math.log(p90Ms / p50Ms) / P90_SCORE;
+      Math.log(p99Ms / p90Ms) / (P99_SCORE - P90_SCORE) >= Math.log(p90Ms / p50Ms) / P90_SCORE;
     const top = isSteeper ? (profile.timeMs(batch, MOST_SCORE) - p50Ms) / slope : P90_SCORE;
     const most = slope > 0 ? top : 0;
     this.#perMember = p50Ms / batch;

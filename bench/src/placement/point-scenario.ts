@@ -1,17 +1,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { STREAMS, uniformAt } from '../random.ts';
+import { committedScenario } from '../scenario/committed-scenario.ts';
 import { gammaArrivals } from '../scenario/gamma-arrivals.ts';
 import { readScenario } from '../scenario/read-scenario.ts';
 import { readTrace } from '../scenario/read-trace.ts';
+import { withSlos } from '../scenario/request-slos.ts';
 import type { Arrival, Scenario } from '../scenario/scenario.ts';
 import type { MixName, Point, TraceName } from './design.ts';
 
-/** Folder of the committed mixes. */
-const MIXES = fileURLToPath(new URL('../../scenarios/placement/', import.meta.url));
-/** A mix names how its callers' devices compute; the share of capable callers is set by the point. */
-const SECONDS_BETWEEN_REQUESTS = 2;
+/**
+ * Seconds between two requests of a caller: four pictures of a camera a second. So a visit of 20 requests is over in 5 s, and most
+ * visits of a run of 10 s are whole; what a page downloads near its end is used less than it would be, against who downloads.
+ */
+const SECONDS_BETWEEN_REQUESTS = 0.25;
 const WINDOW_SECONDS = 10;
 /** Windows of a trace, one for each seed: seeds of one trace see different minutes of it. */
 const WINDOWS_OF_TRACE = 5;
@@ -44,7 +46,7 @@ const SQUARED_VARIATIONS: Partial<Readonly<Record<TraceName, number>>> = {
 
 /** Reads a committed mix. Its own arrivals are a steady stream; those of a point take their place. */
 export function readMix(mix: MixName, seed: number): Promise<Scenario> {
-  return readScenario(join(MIXES, mix, 'scenario.json'), { seed });
+  return readScenario(committedScenario(`placement/${mix}`), { seed });
 }
 
 /** A mix with a steady Poisson stream of all its tasks together. */
@@ -129,7 +131,10 @@ export function withArrivals(
     ...mix,
     durationMs: seconds * 1_000,
     windowSeconds: WINDOW_SECONDS,
-    tasks: mix.tasks.map((task, index) => ({ ...task, arrivals: dealt[index] ?? [] })),
+    tasks: mix.tasks.map((task, index) => ({
+      ...task,
+      arrivals: withSlos(dealt[index] ?? [], task.slos, seed + index),
+    })),
     browsers: { ...mix.browsers, deviceClasses, callersAtOnce },
   };
 }

@@ -51,6 +51,7 @@ export interface FleetComparison {
 
 export interface FleetRecord {
   readonly job: FleetJob;
+  readonly requests: number;
   /** The mesh on its own smallest static fleet; absent where no fleet reaches 99 %. */
   readonly mesh?: Omit<SizedFleet, 'sustained'>;
   /** By policy; absent where no fleet of the policy reaches 99 %. */

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { JobRecord } from './records.ts';
 
@@ -10,9 +10,9 @@ export interface ResultsFile {
 
 /**
  * Opens a results file, which need not be there yet; without a name nothing is kept. A last line that was cut off, as by an
- * interrupted run, is left out and its job done again; of two lines of one job the later counts.
+ * interrupted run, is removed and its job done again; of two lines of one job the later counts.
  *
- * @throws Error that names the line when one in the middle is not a record.
+ * @throws Error that names the line when one is not a record.
  */
 export function openResults(file: string | undefined): ResultsFile {
   const done = new Map<string, JobRecord>();
@@ -20,19 +20,18 @@ export function openResults(file: string | undefined): ResultsFile {
   mkdirSync(dirname(file), { recursive: true });
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
   const lines = text.split('\n');
+  // What comes after the last line break was cut off.
+  const cutOff = lines.pop() ?? '';
   for (const [index, line] of lines.entries()) {
-    if (line === '') continue;
     try {
       const { id, record } = JSON.parse(line) as { readonly id: string; readonly record: JobRecord };
       done.set(id, record);
     } catch (cause) {
-      if (index === lines.length - 1) break;
       throw new Error(`Expected line ${index + 1} of the results "${file}" to be JSON of a finished job`, {
         cause,
       });
     }
   }
-  // What was cut off must not run into the next line.
-  if (text !== '' && !text.endsWith('\n')) appendFileSync(file, '\n');
+  if (cutOff !== '') writeFileSync(file, text.slice(0, text.length - cutOff.length));
   return { done, append: (id, record) => appendFileSync(file, `${JSON.stringify({ id, record })}\n`) };
 }

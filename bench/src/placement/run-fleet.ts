@@ -29,6 +29,7 @@ export async function runFleet(
   const { perSecond, dataFolder } = options;
   const scenarioAt = (rate: number) => pointScenario(point, { perSecond: rate, seed, dataFolder });
   const scenario = await scenarioAt(perSecond);
+  const requests = scenario.tasks.reduce((sum, { arrivals }) => sum + arrivals.length, 0);
   const baselines: Record<string, FleetComparison> = {};
   for (const policy of SIZED) {
     const sized = await sizeFleet(policy, scenario);
@@ -41,9 +42,9 @@ export async function runFleet(
     baselines[policy] = { baseline: { counts, ...(await onFleet(policy)) }, mesh: await onFleet('mesh') };
   }
   const own = await sizeFleet('mesh', scenario);
-  if (own === undefined) return { job, baselines };
+  if (own === undefined) return { job, requests, baselines };
   const figures = await figuresOf('mesh', withStaticFleet(scenario, own.counts));
-  return { job, mesh: { counts: own.counts, figures }, baselines };
+  return { job, requests, mesh: { counts: own.counts, figures }, baselines };
 }
 
 type Counts = Readonly<Record<string, number>>;

@@ -1,17 +1,9 @@
 import { TRACES } from './design.ts';
 import { intervalOf } from './interval.ts';
-import {
-  boundRatio,
-  costRatio,
-  gapPoints,
-  isMet,
-  metricsOf,
-  type PlacedPoint,
-  saving,
-  sorted,
-  TARGETS,
-} from './metrics.ts';
-import type { FleetRecord, JobRecord } from './records.ts';
+import { isMet, metricsOf, TARGETS } from './metrics.ts';
+import { boundRatio, costRatio, gapPoints, saving } from './ratios.ts';
+import type { FleetRecord, JobRecord, PlaceRecord } from './records.ts';
+import { type JudgedPoint, sorted } from './sorted-records.ts';
 
 /** The tables of `docs/placement-results.md`, from the records of a run. */
 export function renderTables(records: readonly JobRecord[]): string {
@@ -21,7 +13,7 @@ export function renderTables(records: readonly JobRecord[]): string {
   const metrics = metricsOf(records);
   return [
     `### Targets\n\n${targets(metrics)}`,
-    `### Distance to the optimum\n\n${optimum(place)}`,
+    `### Distance to the optimum\n\n${optimum(seeds.flatMap(({ judged }) => judged))}`,
     `### Policies on the same fleet\n\n${policies(place)}`,
     `### Smallest static fleets\n\n${fleets(fleet)}`,
     `### The whole day\n\n${day(records)}`,
@@ -39,10 +31,10 @@ function targets(metrics: Readonly<Record<string, number>>): string {
   return table(['figure', 'asked for', 'measured', 'met'], rows);
 }
 
-function optimum(place: readonly PlacedPoint[]): string {
+function optimum(place: readonly JudgedPoint[]): string {
   const rows = grouped(place, ({ job: { point } }) => [point.mix, point.trace, percent(point.load, 0)]).map(
     ([names, records]) => {
-      const over = (value: (record: PlacedPoint) => number | readonly number[]) =>
+      const over = (value: (record: JudgedPoint) => number | readonly number[]) =>
         meanWith(records.flatMap(value));
       return [
         ...names,
@@ -69,7 +61,7 @@ function optimum(place: readonly PlacedPoint[]): string {
   return table(header, rows);
 }
 
-function policies(place: readonly PlacedPoint[]): string {
+function policies(place: readonly PlaceRecord[]): string {
   const loads = [...new Set(place.map(({ job }) => job.point.load))].sort((a, b) => a - b);
   const names = [...new Set(place.flatMap((record) => Object.keys(record.policies)))];
   const rows = names.map((name) => [
@@ -88,25 +80,29 @@ function policies(place: readonly PlacedPoint[]): string {
 }
 
 function fleets(fleet: readonly FleetRecord[]): string {
-  const rows = grouped(fleet, ({ job: { point } }) => [point.trace, percent(point.browserShare, 0)]).flatMap(
-    ([names, records]) =>
-      ['clipper', 'tfserving', 'always-pool'].map((policy) => {
-        const compared = records.flatMap(({ baselines }) => baselines[policy] ?? []);
-        return [
-          ...names,
-          `\`${policy}\``,
-          counts(compared[0]?.baseline.counts),
-          meanWith(compared.map(({ baseline }) => baseline.figures.attainment * 100)),
-          meanWith(compared.map(({ mesh }) => mesh.figures.attainment * 100)),
-          meanWith(compared.map(({ mesh, baseline }) => mesh.sustained / baseline.sustained)),
-          counts(records[0]?.mesh?.counts),
-          meanWith(records.flatMap((record) => saving(record, 'costUsd', policy) ?? [])),
-          meanWith(records.flatMap((record) => saving(record, 'marginalUsd', policy) ?? [])),
-        ];
-      }),
+  const rows = grouped(fleet, ({ job: { point } }) => [
+    point.trace,
+    percent(point.load, 0),
+    percent(point.browserShare, 0),
+  ]).flatMap(([names, records]) =>
+    ['clipper', 'tfserving', 'always-pool'].map((policy) => {
+      const compared = records.flatMap(({ baselines }) => baselines[policy] ?? []);
+      return [
+        ...names,
+        `\`${policy}\``,
+        counts(compared[0]?.baseline.counts),
+        meanWith(compared.map(({ baseline }) => baseline.figures.attainment * 100)),
+        meanWith(compared.map(({ mesh }) => mesh.figures.attainment * 100)),
+        meanWith(compared.map(({ mesh, baseline }) => mesh.sustained / baseline.sustained)),
+        counts(records[0]?.mesh?.counts),
+        meanWith(records.flatMap((record) => saving(record, 'costUsd', policy) ?? [])),
+        meanWith(records.flatMap((record) => saving(record, 'marginalUsd', policy) ?? [])),
+      ];
+    }),
   );
   const header = [
     'trace',
+    'load',
     'capable',
     'policy',
     'its fleet (first seed)',

@@ -2,8 +2,8 @@ import { bestSchedule, candidateSchedules } from '../optimum/clairvoyant.ts';
 import { type Instance, instanceOf } from '../optimum/known-run.ts';
 import { type Reached, reachedBy, type Served } from '../optimum/schedule.ts';
 import { provisionedUsdOf, type Shift, shiftsOf } from '../optimum/shifts.ts';
-import type { Scenario } from '../scenario/scenario.ts';
-import { createWorkload, type Workload } from '../scenario/workload.ts';
+import type { Scenario, ScenarioCascade } from '../scenario/scenario.ts';
+import { createWorkload, isEscalated, type Workload } from '../scenario/workload.ts';
 import type { Policy, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 
 /** What was found offline for a run of a scenario; good for every number on time that is asked for. */
@@ -101,12 +101,13 @@ export class Clairvoyant implements Policy {
     }
     const placed = this.#placed.get(request.index);
     if (placed === undefined) world.refuse(request);
-    else if (placed.kind === 'page') world.runInBrowser(request, placed.variant);
+    else if (placed.kind === 'page')
+      world.runInBrowser(request, placed.variant, cascadeFor(request, placed.variant, world));
     else {
       const { worker } = placed.duty;
       if (worker === undefined)
         throw new Error(`Request ${request.index} has no worker at ${world.nowMs} ms`);
-      world.dispatch(request, worker, placed.variant);
+      world.dispatch(request, worker, placed.variant, cascadeFor(request, placed.variant, world));
     }
   }
 
@@ -139,6 +140,26 @@ export class Clairvoyant implements Policy {
     if (index === undefined) throw new RangeError('Expected a request of the instance');
     return index;
   }
+}
+
+/** The cascade by whose leave a less accurate variant answers a request: it is known beforehand that it will be sure. */
+function cascadeFor(
+  { task: name, index, minAccuracy }: SimulatedRequest,
+  variant: string,
+  { scenario, profiles }: World,
+): ScenarioCascade | undefined {
+  const isEnough = profiles.all.some(
+    (profile) => profile.task === name && profile.variant === variant && profile.accuracy >= minAccuracy,
+  );
+  if (isEnough) return undefined;
+  return scenario.tasks
+    .find(({ task }) => task === name)
+    ?.cascades?.find(
+      (cascade) =>
+        cascade.small === variant &&
+        cascade.accuracy >= minAccuracy &&
+        !isEscalated(scenario.seed, index, cascade),
+    );
 }
 
 /** Searches for schedules of a scenario; with an elastic fleet also for some with fewer workers than there may be. */

@@ -1,6 +1,6 @@
 import { onTimeProbability } from '@nearfar/core';
 import type { Moments } from '@nearfar/protocol';
-import type { KnownService } from '../profile-table.ts';
+import { type KnownService, P99_SCORE } from '../profile-table.ts';
 import type { ScenarioTask } from '../scenario/scenario.ts';
 import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 import { doneByMs } from './fixed-variant.ts';
@@ -187,7 +187,7 @@ export class Informed implements Policy {
 
 /** Mean of a service, with the variance of the log-normal time that has its median and 99 % quantile. */
 export function momentsOf({ meanMs, p50Ms, p99Ms }: KnownService): Moments {
-  const scale = Math.log(p99Ms / p50Ms) / 2.3263478740408408;
+  const scale = Math.log(p99Ms / p50Ms) / P99_SCORE;
   return { meanMs, varianceMs2: meanMs * meanMs * Math.expm1(scale * scale) };
 }
 

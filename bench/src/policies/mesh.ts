@@ -52,6 +52,7 @@ interface Entry {
 interface Placed {
   readonly key: CalibrationKey;
   readonly place: string;
+  readonly parts: any;
   readonly predicted: Moments;
   readonly promised: Promised | undefined;
   readonly belief: WorkerBelief | undefined;
@@ -195,6 +196,7 @@ class MeshPolicy implements Policy {
     this.#placed.set(request.index, {
       key,
       place: placeOf(option),
+      parts: option.parts,
       predicted: totalLatency(option.parts),
       promised: this.#isCalibrated ? this.#book.promise(key) : undefined,
       belief,
@@ -219,10 +221,13 @@ class MeshPolicy implements Policy {
     world: World,
   ): void {
     const { kind, serviceMs, batchSize, tookMs } = ended;
+    (globalThis as any).LOG?.(key, predicted, tookMs, (arguments[0] as any).parts, ended);
     if (this.#isCalibrated && kind !== 'refused') {
       this.#book.observe(key, place, predicted, tookMs, kind === 'dropped', promised);
     }
     if (belief === undefined) return;
+    const G = globalThis as any; const M: Map<string, number> = (G.SQ ??= new Map()); const dc = belief.worker.deviceClass; const alpha = Number(G.process.env.ALPHA ?? 0); const r = tookMs - predicted.meanMs;
+    M.set(dc, (M.get(dc) ?? 0) * (1 - alpha) + alpha * r * r);
     if (kind === 'answered') this.#scarcity?.used(belief, { busyMs: serviceMs / batchSize, slackMs });
     if ((this.#options.reportEveryMs ?? 0) === 0) belief.report(world.nowMs);
   }

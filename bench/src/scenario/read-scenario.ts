@@ -7,6 +7,7 @@ import { checkMachines } from './check-machines.ts';
 import { gammaArrivals } from './gamma-arrivals.ts';
 import { readProfiles } from './read-profiles.ts';
 import { readTrace } from './read-trace.ts';
+import { withSlos } from './request-slos.ts';
 import type { FleetClass, ProfileRow, Scenario, ScenarioTask } from './scenario.ts';
 import { type ScenarioFile, scenarioSchema } from './schema.ts';
 
@@ -56,11 +57,11 @@ export async function readScenario(file: string, options: ReadScenarioOptions = 
       if (arrivals.length === 0) {
         throw badScenario({ file, field: `tasks.${index}.trace` }, 'Expected at least one arrival, got none');
       }
-      tasks.push({ ...task, arrivals });
+      tasks.push({ ...task, arrivals: withSlos(arrivals, task.slos, ownSeed) });
       durationMs = Math.max(durationMs, trace.seconds * 1_000);
     } else {
       const read = await readTrace(place(trace.file, `tasks.${index}.trace.file`), trace, ownSeed);
-      tasks.push({ ...task, arrivals: read.arrivals });
+      tasks.push({ ...task, arrivals: withSlos(read.arrivals, task.slos, ownSeed) });
       durationMs = Math.max(durationMs, read.durationMs);
     }
   }
@@ -128,6 +129,13 @@ function checkTasks(file: string, { tasks, browsers, network }: ScenarioFile): v
   }
   const sum = (shares: readonly { readonly share: number }[]) =>
     shares.reduce((total, { share }) => total + share, 0);
+  for (const [index, { slos }] of tasks.entries()) {
+    if (slos === undefined || Math.abs(sum(slos) - 1) <= SUM_MARGIN) continue;
+    throw badScenario(
+      { file, field: `tasks.${index}.slos` },
+      `Expected shares that add up to 1, found ${sum(slos)}`,
+    );
+  }
   const capable = sum(browsers.deviceClasses);
   if (capable > 1 + SUM_MARGIN) {
     throw badScenario(
@@ -176,10 +184,12 @@ function checkClasses(
         `No profile has the device class "${deviceClass}": expected one of ${[...known].join(', ')}`,
       );
     }
-    if (named.findIndex((other) => other.deviceClass === deviceClass && other.tier === tier) < index) {
+    // Profiles, costs and workers that are started are known by their device class alone.
+    const first = named.findIndex((other) => other.deviceClass === deviceClass);
+    if (first < index) {
       throw badScenario(
         { file, field },
-        `The device class "${deviceClass}" is there twice for the ${tier} tier`,
+        `Expected each device class once, in one tier: found "${deviceClass}" of the ${tier} tier in ${named[first]?.field} already`,
       );
     }
   }

@@ -24,7 +24,10 @@ export interface Scenario {
 /** A task with its demands and its arrivals. */
 export interface ScenarioTask {
   readonly task: string;
+  /** Of whoever sets up a server for the task, and of requests that name none. */
   readonly sloMs: number;
+  /** Which SLOs its requests name, in shares that add up to 1; absent = none but their trace's. */
+  readonly slos?: readonly { readonly sloMs: number; readonly share: number }[];
   readonly minAccuracy: number;
   readonly prefer: 'cost' | 'accuracy';
   /** Bytes of a request's inputs and of its answer. */

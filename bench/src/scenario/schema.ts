@@ -5,6 +5,7 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const amount = v.pipe(v.number(), v.finite(), v.minValue(0));
 const aboveZero = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const factor = v.pipe(v.number(), v.finite(), v.minValue(1));
+const sloMs = v.pipe(aboveZero, v.maxValue(86_400_000));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 
 const traceSchema = v.variant('format', [
@@ -48,7 +49,10 @@ export const scenarioSchema = v.strictObject({
     v.array(
       v.strictObject({
         task: name,
-        sloMs: v.pipe(aboveZero, v.maxValue(86_400_000)),
+        sloMs,
+        slos: v.exactOptional(
+          v.pipe(v.array(v.strictObject({ sloMs, share })), v.minLength(1), v.maxLength(100)),
+        ),
         minAccuracy: v.optional(share, 0),
         prefer: v.optional(v.picklist(['cost', 'accuracy']), 'cost'),
         payloadBytes: v.optional(amount, 0),

@@ -1,8 +1,8 @@
 import type { BatchRule } from '@nearfar/core';
-import { type Profile, type ProfileTable, replicaOf } from '../profile-table.ts';
+import { P90_SCORE, type Profile, type ProfileTable, replicaOf } from '../profile-table.ts';
 
 /** Normal score of the 10 % quantile: what has less time left is given up, as by a live worker. */
-const LEAST_SCORE = -1.2815515655446004;
+const LEAST_SCORE = -P90_SCORE;
 
 /** The batch rule of each device class, as its profiles have it. */
 export class BatchRules {

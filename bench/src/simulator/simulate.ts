@@ -226,7 +226,13 @@ class Simulation implements World, Run {
       serviceMs: by?.serviceMs ?? 0,
       isOnTime: kind === 'answered' && this.nowMs <= request.deadlineMs,
     };
-    this.ledger.ended(request, outcome, request.cascade?.accuracy ?? by?.profile.accuracy ?? 0);
+    const accuracy = request.cascade?.accuracy ?? by?.profile.accuracy ?? 0;
+    if (kind === 'answered' && accuracy < request.minAccuracy) {
+      throw new Error(
+        `Request ${request.index} asks for an accuracy of ${request.minAccuracy}, ${outcome.variant} has ${accuracy}`,
+      );
+    }
+    this.ledger.ended(request, outcome, accuracy);
     this.#onEnded?.(request, outcome);
     this.#policy.finished?.(request, outcome, this);
   }

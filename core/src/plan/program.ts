@@ -37,6 +37,8 @@ export interface PlanProgram {
 
 /** Replicas of the largest size on one worker for which a program has rows of their own. */
 const MOST_ON_WORKER = 3;
+/** Places below a half of a worker's memory that get a row with those beside which they have no room. */
+const MOST_PAIRED = 16;
 const SMALL = 1e-9;
 
 /** The objective is in microdollars a second, so that a solver's tolerances fit it. */
@@ -52,8 +54,8 @@ export const PICO_USD_PER_UNIT = 1_000_000;
  * - page group: its routes ≤ its share of the rate, as a bound of the column,
  * - time of a class: Σ busy × rate ≤ worker's time × workers,
  * - time of a place: Σ busy × rate ≤ replica's time × replicas,
- * - memory of a class: Σ share × replicas ≤ workers, and, as memory is each worker's own, of those that need more than a half
- *   (a third, a fourth) of it Σ replicas ≤ workers (2 × workers, 3 × workers),
+ * - memory of a class: Σ share × replicas ≤ workers, and, as memory is each worker's own, of those that crowd each other out
+ *   Σ replicas ≤ most on a worker × workers,
  * - new workers of a class: workers − new ≤ workers that are there.
  *
  * A replica's time is what all demand could use of it, where that is less than the worker's: one replica has to be there
@@ -206,11 +208,8 @@ function endMemoryRows(
     const column = columns.workers[index] ?? -1;
     if (column >= 0) builder.entry(column, -1);
     columns.memoryRows[index] = builder.endRow(Number.NEGATIVE_INFINITY, column >= 0 ? 0 : max);
-    for (let most = 1; most <= MOST_ON_WORKER; most += 1) {
-      const large = members.filter((place) => (places[place]?.memoryShare ?? 0) > 1 / (most + 1) + SMALL);
-      // Where each takes its whole part, the row of the memory says as much.
-      if (large.every((place) => (places[place]?.memoryShare ?? 0) >= 1 / most)) continue;
-      for (const place of large) {
+    for (const { among, most } of crowds(members, (place) => places[place]?.memoryShare ?? 0)) {
+      for (const place of among) {
         for (const entry of [columns.loaded[place] ?? -1, columns.added[place] ?? -1]) {
           if (entry >= 0) builder.entry(entry, 1);
         }
@@ -219,6 +218,31 @@ function endMemoryRows(
       builder.endRow(Number.NEGATIVE_INFINITY, column >= 0 ? 0 : most * max);
     }
   }
+}
+
+/**
+ * Sets of places of which one worker's memory holds at most so many: those that need more than a half (a third, a fourth) of it;
+ * a smaller one with all beside which it has no room.
+ */
+function crowds(
+  members: readonly number[],
+  shareOf: (place: number) => number,
+): { readonly among: readonly number[]; readonly most: number }[] {
+  const found: { readonly among: readonly number[]; readonly most: number }[] = [];
+  for (let most = 1; most <= MOST_ON_WORKER; most += 1) {
+    const among = members.filter((place) => shareOf(place) > 1 / (most + 1) + SMALL);
+    // Where each takes its whole part, the row of the memory says as much.
+    if (among.some((place) => shareOf(place) < 1 / most)) found.push({ among, most });
+  }
+  const small = members
+    .filter((place) => shareOf(place) <= 0.5)
+    .sort((a, b) => shareOf(b) - shareOf(a))
+    .slice(0, MOST_PAIRED);
+  for (const place of small) {
+    const apart = members.filter((other) => shareOf(other) + shareOf(place) > 1 + SMALL);
+    if (apart.length > 0) found.push({ among: [...apart, place], most: 1 });
+  }
+  return found;
 }
 
 /** Indices of the routes by a group of their place. */

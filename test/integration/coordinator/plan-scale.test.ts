@@ -17,6 +17,8 @@ const MODELS = {
 const SCALED = ['tiny', 'small', 'large'] as const;
 /** Requests at once, fewer than either worker has credits for. */
 const AT_ONCE = 3;
+/** A busy machine may take a while to solve a plan. */
+const PATIENTLY = { interval: 2, timeout: 20_000 };
 type Model = keyof typeof MODELS;
 
 let mesh: TestMesh;
@@ -49,14 +51,14 @@ beforeEach(async () => {
   await mesh.coordinator.register(sampleTask({ variants }));
   pool = await mesh.dial('pool');
   edge = await mesh.dial('edge', { tier: 'edge' });
-  for (const worker of [pool, edge]) await expect.poll(() => worker.held.size).toBe(4);
+  for (const worker of [pool, edge]) await expect.poll(() => worker.held.size, PATIENTLY).toBe(4);
   workers = [serve(pool, 1), serve(edge, 6)];
   for (let turn = 0; turn < 2; turn += 1) for (const { report } of workers) report();
   const ready = () =>
     mesh.coordinator.fleet
       .list()
       .map((worker) => worker.replicas().filter(({ state }) => state === 'ready').length);
-  await expect.poll(ready).toEqual([4, 4]);
+  await expect.poll(ready, PATIENTLY).toEqual([4, 4]);
 });
 afterEach(() => mesh.close());
 
@@ -99,7 +101,7 @@ async function untilNextPlan(asks: readonly Model[]) {
   // Those that are under way while it is made.
   const last = asks.slice(-AT_ONCE).map(ask);
   await clock.advance(10);
-  await expect.poll(epoch, { interval: 2 }).toBeGreaterThan(before);
+  await expect.poll(epoch, PATIENTLY).toBeGreaterThan(before);
   answers.push(...(await Promise.all(last)));
   for (let index = 0; index < asks.length - AT_ONCE; index += AT_ONCE) {
     answers.push(...(await Promise.all(asks.slice(index, index + AT_ONCE).map(ask))));

@@ -79,6 +79,14 @@ const TIGHT: Partial<Scenario> = {
   ],
 };
 
+/** The small variant is not accurate enough by itself, but sure of four inputs of five. */
+const CASCADES: Partial<Scenario> = {
+  tasks: busy(1).tasks.map((entry) => ({
+    ...entry,
+    cascades: [{ variant: 'pair', small: 'tiny', large: 'small', accuracy: 0.88, escalationRate: 0.2 }],
+  })),
+};
+
 function onTimeOf({ attainment, requests }: SimulationResult): number {
   return Math.round(attainment * requests);
 }
@@ -87,6 +95,7 @@ describe.each([
   ['a fixed fleet', {}],
   ['an elastic one', ELASTIC],
   ['little memory', TIGHT],
+  ['cascades', CASCADES],
 ])('the clairvoyant with %s', (_name, over) => {
   test('reaches in the simulator, request for request, what its schedule says', () => {
     for (let seed = 1; seed <= 3; seed += 1) {

@@ -91,7 +91,21 @@ const BAD: [string, Files, RegExp][] = [
     { scenario: content({ fleet: [{ ...cpu, deviceClass: 'gpu' }] }) },
     /"fleet\.0\.deviceClass".*"gpu"/,
   ],
-  ['a class twice', { scenario: content({ fleet: [cpu, cpu] }) }, /"fleet\.1\.deviceClass".*twice/],
+  [
+    'a class twice',
+    { scenario: content({ fleet: [cpu, cpu] }) },
+    /"fleet\.1\.deviceClass": Expected each device class once.*"cpu" of the edge tier in fleet\.0\.deviceClass/,
+  ],
+  [
+    'a class in two tiers',
+    { scenario: content({ fleet: [cpu, { ...cpu, tier: 'pool' }] }) },
+    /"fleet\.1\.deviceClass": Expected each device class once.*"cpu" of the pool tier in fleet\.0\.deviceClass/,
+  ],
+  [
+    'a class of workers that is one of callers, too',
+    { scenario: content({ browsers: { deviceClasses: [{ deviceClass: 'cpu', share: 0.5 }] } }) },
+    /"browsers\.deviceClasses\.0\.deviceClass": Expected each device class once/,
+  ],
   [
     'a browser class without profile',
     { scenario: content({ browsers: { deviceClasses: [{ deviceClass: 'x', share: 0.5 }] } }) },

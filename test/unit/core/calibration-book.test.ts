@@ -1,6 +1,6 @@
 import { CALIBRATION_LEVELS, CalibrationBook, type CalibrationKey, quantileMs } from '@nearfar/core';
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../../bench/src/drift/world.ts';
+import { createUniform, STREAMS } from '../../../bench/src/random.ts';
 import { time } from './builders.ts';
 
 const PREDICTED = time(20, 4);
@@ -18,7 +18,7 @@ function key(over: Partial<CalibrationKey> = {}): CalibrationKey {
 
 /** Requests on each worker in turn, `factor` times as long as predicted there. */
 function run(book: CalibrationBook, requests: number, factors: Readonly<Record<string, number>>, of = key()) {
-  const random = createRandom(requests);
+  const random = createUniform(requests, STREAMS.drift);
   const workers = Object.entries(factors);
   for (let index = 0; index < requests; index += 1) {
     const [worker, factor] = workers[index % workers.length] ?? ['w', 1];

@@ -98,6 +98,46 @@ describe('profile book', () => {
     expect(book.service(key, 1)).toMatchObject({ samples: 3, compute: { meanMs: 20 } });
   });
 
+  test('joins reports whatever their order, however they are put together, and however often they come', () => {
+    /** Of two reporters, each in two lives that follow each other: every version tells all that came before it. */
+    const anyReport = fc
+      .record({
+        reporter: fc.constantFrom('worker:a', 'page:b'),
+        life: fc.nat(1),
+        version: fc.integer({ min: 1, max: 4 }),
+        batch: fc.constantFrom(1, 4),
+      })
+      .map(({ reporter, life, version, batch }) => {
+        const values = Array.from({ length: version }, (_, run) => 1 + life * 10 + run);
+        const receivedAt = life * 100 + version;
+        return stored({ reporter, epoch: `life-${life}`, version, batch, receivedAt, values });
+      });
+    const view = (...reports: StoredReport[]) => {
+      const book = new ProfileBook();
+      for (const entry of reports) book.absorb(entry);
+      return [1, 4].map((batch) => {
+        const service = book.service(key, batch);
+        // Sums of the same numbers in another order may differ by their rounding.
+        return (
+          service && [
+            service.samples,
+            service.compute.meanMs.toFixed(9),
+            service.compute.varianceMs2.toFixed(6),
+          ]
+        );
+      });
+    };
+    const some = fc.array(anyReport, { maxLength: 6 });
+    fc.assert(
+      fc.property(some, some, some, (one, other, third) => {
+        const joined = view(...one, ...other, ...third);
+        expect(view(...third, ...one, ...other)).toEqual(joined);
+        expect(view(...other.toReversed(), ...third, ...one.toReversed())).toEqual(joined);
+        expect(view(...one, ...one, ...other, ...third, ...one, ...third)).toEqual(joined);
+      }),
+    );
+  });
+
   test('few samples mean a wider distribution', () => {
     const few = new ProfileBook();
     few.absorb(stored({ values: [10, 10] }));

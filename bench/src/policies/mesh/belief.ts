@@ -80,7 +80,8 @@ export class WorkerBelief {
     const { waitMs, batch } = then.ahead(profile, reachesMs);
     const staleness = Math.min(MOST_STALENESS, (nowMs - this.#reportedMs) / FRESH_FOR_MS);
     const deviation = 0.5 * waitMs * (1 + Math.max(0, staleness - 1));
-    return { wait: { meanMs: waitMs, varianceMs2: deviation * deviation }, batch };
+    const S = (globalThis as any).SQ?.get(this.worker.deviceClass) ?? 0;
+    return { wait: { meanMs: waitMs, varianceMs2: deviation * deviation + S }, batch };
   }
 
   /** Lets the queue go on until now, with what has reached it since. */

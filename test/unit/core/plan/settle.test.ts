@@ -26,6 +26,13 @@ describe('a settler', () => {
     expect(settle(0, 140_000)).toBe(0);
   });
 
+  test('leaves out what no plan wants and nothing holds', () => {
+    const settler = new Settler();
+    expect([...settler.settle(new Map([['v', 0]]), 0, () => DWELL_MS)]).toEqual([]);
+    settler.settle(new Map([['v', 2]]), 0, () => 0);
+    expect([...settler.settle(new Map([['v', 0]]), 1, () => 0)]).toEqual([]);
+  });
+
   test('starts to wait anew when it was wanted again', () => {
     const settle = settling();
     settle(2, 0);
