@@ -36,9 +36,9 @@ export interface BatchRule {
   /** Milliseconds that each run costs besides its service, whatever its size; default 0. */
   readonly overheadMs?: number;
   /**
-   * Whether a head with too little time for a full batch is passed over while a full batch of others, as important and with
-   * enough time, waits for its replica (Nexus, section 6.3): small batches for the late ones make everybody late under
-   * overload. It is dropped when its own time is over. Default: yes.
+   * Whether a head with too little time for a full batch is passed over while several full batches of others, as important and
+   * with enough time, wait for its replica, and take at most half as long for each input (Nexus, section 6.3): small batches for
+   * the late ones make everybody late under overload. It is dropped when its own time is over. Default: yes.
    */
   readonly passesOver?: boolean;
   /** Longest time that a request waits for others to fill its batch while the device is idle; default 0 = never. */
@@ -74,6 +74,13 @@ const CLOSE_SHARE = 0.1;
 const LEAST_SAVING = 0.1;
 /** One more input has to cost less than this share of a run of its own for a device to idle for its sake. */
 const WORTH_WAITING = 0.5;
+/**
+ * A head is passed over only where its batch takes this many times as long for each input as a full one, and where so many full
+ * batches of others wait. In the simulator with less of either, requests with tight deadlines among others lose also where all
+ * could be served.
+ */
+const WORTH_PASSING = 2;
+const PASSING_BATCHES = 3;
 
 /**
  * Forms the next batch from what is waiting.
@@ -87,6 +94,7 @@ const WORTH_WAITING = 0.5;
  * where it is fastest. A request joins, in order, while the batch stays within `maxBatch` and none of its members becomes late by it: with
  * priorities, the head need not be the most urgent. Where a batch would save nothing over running its requests one after
  * another, as on most CPUs, the head runs alone. Of equals, the replica that is named first.
+ * *Overload* (Nexus): behind a long queue a head with little time left gives way to a full batch, see `passesOver`.
  * *Waiting* (Proteus, ASPLOS '24), only with `maxWaitMs`: while everything that waits fits into one batch with room, and one
  * more input would cost clearly less than a run of its own, nothing runs until the last moment at which all are on time.
  *
@@ -178,21 +186,30 @@ function grow(replica: string, headIndex: number, { queue, live, now, rule, time
   return run.length === 1 || saves ? { replica, run, size, predictedMs } : alone();
 }
 
-/** A full batch of requests as important as the head that have the time for it, where the head's own is not full. */
+/**
+ * A full batch of requests as important as the head that have the time for it, where several wait and take clearly less for each
+ * input than the best batch with the head.
+ */
 function fullBatch(head: Waiting, best: Batch | undefined, state: State): Batch | undefined {
   const { queue, live, now, rule, times } = state;
   const { replica } = head;
-  const fullMs = times.tail(replica, rule.maxBatch);
-  if (fullMs === undefined || (best !== undefined && best.size >= rule.maxBatch)) return undefined;
+  let full = rule.maxBatch;
+  // Of replicas that share a device the largest batch of one may be none of another.
+  while (full > 1 && times.tail(replica, full) === Number.POSITIVE_INFINITY) full -= 1;
+  const fullMs = times.tail(replica, full);
+  if (fullMs === undefined || (best !== undefined && best.size >= full)) return undefined;
+  const alone = times.mean(replica, head.size) ?? 0;
+  const perInputMs = best === undefined ? alone / head.size : (best.predictedMs ?? 0) / best.size;
+  if (perInputMs < ((times.mean(replica, full) ?? 0) / full) * WORTH_PASSING) return undefined;
   const patient = live.filter((index) => {
     const entry = queue[index] as Waiting;
     const isSame = entry.replica === replica && rank(entry) === rank(head);
     return isSame && entry.deadlineAt - now >= fullMs;
   });
-  const first = patient.reduce((a, b) => (compare(queue, b, a) < 0 ? b : a), patient[0] ?? -1);
-  if (first === -1) return undefined;
+  if (patient.length < PASSING_BATCHES * full) return undefined;
+  const first = patient.reduce((a, b) => (compare(queue, b, a) < 0 ? b : a));
   const batch = grow(replica, first, { ...state, live: patient });
-  return batch.size === rule.maxBatch ? batch : undefined;
+  return batch.size === full ? batch : undefined;
 }
 
 /** Of batches that fit below the head's slack, the largest of those that are about closest; undefined when there is none. */

@@ -1,4 +1,5 @@
 import type { Bench } from '../bench.ts';
+import { ablations } from './ablations.ts';
 import { bounds } from './bounds.ts';
 import { calibration } from './calibration.ts';
 import { cascades } from './cascades.ts';
@@ -12,6 +13,7 @@ import { simulator } from './simulator.ts';
 
 /** Every benchmark, by name. */
 export const BENCHES: readonly Bench[] = [
+  ablations,
   bounds,
   calibration,
   cascades,

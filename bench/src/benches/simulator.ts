@@ -94,7 +94,6 @@ function busyMinute(seed: number): Scenario {
       callersAtOnce: 500,
     },
     network: { rtts: [{ rttMs: 30, share: 1 }], bytesPerMs: 2_500 },
-    planEverySeconds: 10,
     egressUsdPerGb: 0,
     requestUsdPerMillion: 0.3,
   };

@@ -80,7 +80,6 @@ function observed(
     start: (world) => policy.start(world),
     arrive: (request, world) => policy.arrive(request, world),
     ...(policy.formBatch !== undefined && { formBatch: policy.formBatch.bind(policy) }),
-    ...(policy.plan !== undefined && { plan: policy.plan.bind(policy) }),
     finished: (request, outcome, world) => {
       heard.finished(request, outcome);
       policy.finished?.(request, outcome, world);

@@ -19,8 +19,13 @@ export class HttpCaller {
   readonly #body: Uint8Array;
   readonly #headerBytes: number;
 
-  constructor(url: string, { task, sloMs, minAccuracy }: Demands, input: Tensor) {
-    const parameters = { slo_ms: sloMs, min_accuracy: minAccuracy, binary_data_output: true };
+  constructor(url: string, { task, sloMs, sloTarget, minAccuracy }: Demands, input: Tensor) {
+    const parameters = {
+      slo_ms: sloMs,
+      slo_target: sloTarget,
+      min_accuracy: minAccuracy,
+      binary_data_output: true,
+    };
     const body = encodeInferRequest({ parameters }, [input]);
     this.#url = new URL(`${url}/v2/models/${task}/infer`);
     this.#body = joinBody(body);

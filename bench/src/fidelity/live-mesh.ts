@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Prices } from '@nearfar/protocol';
 import type { MeshPrograms } from '../bench.ts';
 
 /** A mesh in processes of its own: the coordinator with its edge, and pool workers. */
@@ -29,7 +30,11 @@ interface WorkersBody {
  * Starts a mesh on a free port that asks nobody for a token, with one inference thread at the edge and one in each pool
  * worker, and resolves when every variant is ready on all of them.
  */
-export async function startLiveMesh({ nearfar }: MeshPrograms, poolWorkers: number): Promise<LiveMesh> {
+export async function startLiveMesh(
+  { nearfar }: MeshPrograms,
+  poolWorkers: number,
+  prices: Prices,
+): Promise<LiveMesh> {
   const stateDirectory = await mkdtemp(join(tmpdir(), 'nearfar-fidelity-'));
   const children: ChildProcess[] = [];
   let closed: Promise<void> | undefined;
@@ -51,19 +56,11 @@ export async function startLiveMesh({ nearfar }: MeshPrograms, poolWorkers: numb
   };
   try {
     const state = ['--state', stateDirectory];
+    const priceBook = join(stateDirectory, 'prices.json');
+    await writeFile(priceBook, JSON.stringify(prices));
+    const places = ['--port', '0', ...state, '--prices', priceBook];
     const url = await printedUrl(
-      start([
-        'up',
-        '--port',
-        '0',
-        ...state,
-        '--pool-workers',
-        '0',
-        '--edge-slots',
-        '1',
-        '--no-auth',
-        '--quiet',
-      ]),
+      start(['up', ...places, '--pool-workers', '0', '--edge-slots', '1', '--no-auth', '--quiet']),
     );
     const printing = start(['token', 'create', '--role', 'worker', ...state]);
     const token = printing.stdout === null ? '' : (await text(printing.stdout)).trim();

@@ -30,6 +30,7 @@ interface DriverScope {
       readonly shape: readonly number[];
       readonly values: readonly number[];
       readonly sloMs: number;
+      readonly sloTarget: number;
       readonly minAccuracy: number;
       readonly privacy: 'any' | 'local_only';
     }): Promise<{ readonly status: 'answered' | 'failed'; readonly tier?: EndedRequest['tier'] }>;
@@ -111,7 +112,7 @@ class OpenPage implements LivePage {
   }
 
   async replay(requests: readonly PlannedRequest[], startsAt: number): Promise<EndedRequest[]> {
-    const { task, name, shape, pageSloMs: sloMs, minAccuracy } = this.#request;
+    const { task, name, shape, pageSloMs: sloMs, sloTarget, minAccuracy } = this.#request;
     const ended = await this.#page.evaluate(
       async ({ arrivalsMs, startAt, call }) => {
         const { nearfarDriver } = globalThis as unknown as DriverScope;
@@ -136,7 +137,7 @@ class OpenPage implements LivePage {
       {
         arrivalsMs: requests.map(({ arrivalMs }) => arrivalMs),
         startAt: startsAt,
-        call: { task, name, shape, sloMs, minAccuracy, privacy: 'any' as const },
+        call: { task, name, shape, sloMs, sloTarget, minAccuracy, privacy: 'any' as const },
       },
     );
     return requests.map((request, index) => {
@@ -149,7 +150,7 @@ class OpenPage implements LivePage {
   }
 
   async measure(requests: number, where: 'here' | 'mesh'): Promise<number[]> {
-    const { task, name, shape, minAccuracy } = this.#request;
+    const { task, name, shape, sloTarget, minAccuracy } = this.#request;
     return await this.#page.evaluate(
       async ({ count, isHere, call }) => {
         const { nearfarDriver } = globalThis as unknown as DriverScope;
@@ -171,6 +172,7 @@ class OpenPage implements LivePage {
           name,
           shape,
           minAccuracy,
+          sloTarget,
           sloMs: where === 'here' ? PATIENT_SLO_MS : HURRIED_SLO_MS,
           privacy: where === 'here' ? ('local_only' as const) : ('any' as const),
         },

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readPrices } from '@nearfar/coordinator/node';
 import type { ProfileView } from '@nearfar/core';
 import type { Quantiles } from '../profile-table.ts';
 import { nearestRank } from '../simulator/result.ts';
@@ -14,7 +13,7 @@ const PAUSE_MS = 5;
 
 /** Measures a live mesh with requests that come one at a time, and reads what the mesh itself believes of its workers. */
 export async function measureAlone(stage: Stage): Promise<MeasuredMesh> {
-  const { http, page, demands, variant, payloadBytes, poolWorkers } = stage;
+  const { http, page, demands, variant, payloadBytes, poolWorkers, prices } = stage;
   const serviceMs: number[] = [];
   const restMs: number[] = [];
   for (let count = 0; count < WARM_UP_REQUESTS + REQUESTS; count += 1) {
@@ -41,18 +40,21 @@ export async function measureAlone(stage: Stage): Promise<MeasuredMesh> {
     poolWorkers,
     worker: quantilesOf(serviceMs),
     page: quantilesOf(here),
-    believedTimes: await readBelief(stage, { workerMs: mean(serviceMs), pageMs: mean(here) }),
+    ...(await readProfiles(stage, { workerMs: mean(serviceMs), pageMs: mean(here) })),
     httpMs: mean(restMs),
     fromPageMs: Math.max(0, mean(fromPage) - mean(serviceMs)),
-    prices: await readPrices(),
+    prices,
   };
 }
 
-/** By what factor the mesh's profiles differ from what was measured here; 1 where it has none. */
-async function readBelief(
+/**
+ * By what factor the mesh's profiles differ from what was measured here (1 where it has none), and what a page of the class
+ * downloads.
+ */
+async function readProfiles(
   { mesh, page, demands, variant }: Stage,
   { workerMs, pageMs }: { readonly workerMs: number; readonly pageMs: number },
-): Promise<MeasuredMesh['believedTimes']> {
+): Promise<Pick<MeasuredMesh, 'believedTimes' | 'downloadBytes'>> {
   const { profiles } = (await mesh.getJson('/v1/profiles')) as { readonly profiles: readonly ProfileView[] };
   const own = profiles.filter(
     (profile) => profile.task === demands.task && profile.variant === variant.variant,
@@ -62,9 +64,12 @@ async function readBelief(
     ({ deviceClass, batch }) => deviceClass !== page.deviceClass && batch === demands.rows,
   );
   return {
-    worker: ofWorker === undefined ? 1 : ofWorker.meanMs / workerMs,
-    // A page takes a request with several inputs to need the time of one for each.
-    page: ofPage === undefined ? 1 : (ofPage.meanMs * demands.rows) / pageMs,
+    believedTimes: {
+      worker: ofWorker === undefined ? 1 : ofWorker.meanMs / workerMs,
+      // A page takes a request with several inputs to need the time of one for each.
+      page: ofPage === undefined ? 1 : (ofPage.meanMs * demands.rows) / pageMs,
+    },
+    downloadBytes: (ofPage?.modelBytes ?? 0) + (ofPage?.runtimeBytes ?? 0),
   };
 }
 

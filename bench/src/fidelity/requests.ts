@@ -30,6 +30,8 @@ export interface Demands {
   readonly minAccuracy: number;
   /** Pictures in one request. */
   readonly rows: number;
+  /** Probability with which an answer is to be on time, 0 to 1. */
+  readonly sloTarget: number;
   /** Deadlines of callers over plain HTTP and of the page's user. */
   readonly sloMs: number;
   readonly pageSloMs: number;

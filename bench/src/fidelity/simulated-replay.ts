@@ -19,6 +19,8 @@ export interface MeasuredMesh {
   readonly page: Quantiles;
   /** What the mesh and the page take a run to last, as a multiple of that: they have profiles of their own. */
   readonly believedTimes: { readonly worker: number; readonly page: number };
+  /** Of the model and its runtime, as a page downloads them. */
+  readonly downloadBytes: number;
   /** What a request takes beyond its run, over plain HTTP and from the page. */
   readonly httpMs: number;
   readonly fromPageMs: number;
@@ -73,7 +75,7 @@ export function scenarioOf(
   seed: number,
 ): Scenario {
   const { demands, prices, payloadBytes } = measured;
-  const { task, sloMs, minAccuracy } = demands;
+  const { task, sloMs, pageSloMs, sloTarget, minAccuracy } = demands;
   const lastMs = requests.at(-1)?.sentMs ?? 0;
   return {
     seed,
@@ -83,7 +85,9 @@ export function scenarioOf(
     tasks: [
       {
         task,
-        sloMs,
+        // The request's own deadline is its caller's; this one decides what is fast enough for a page to have.
+        sloMs: Math.max(sloMs, pageSloMs),
+        sloTarget,
         minAccuracy,
         prefer: 'cost',
         payloadBytes,
@@ -100,7 +104,7 @@ export function scenarioOf(
       deviceClasses: [{ deviceClass: PAGE_CLASS, share: 0.5, machine: MACHINE }],
       requestsPerCaller: prices.browser.expectedReuse,
       energyUsdPerHour: prices.browser.energyUsdPerHour,
-      cachedShare: 1,
+      cachedShare: 0,
       callersAtOnce: 2,
     },
     network: {
@@ -111,7 +115,6 @@ export function scenarioOf(
       bytesPerMs: Number.POSITIVE_INFINITY,
     },
     machines: [{ name: MACHINE, slowdown }],
-    planEverySeconds: 5,
     egressUsdPerGb: prices.egress.answersUsdPerGb,
     requestUsdPerMillion: 0,
   };
@@ -119,8 +122,8 @@ export function scenarioOf(
 
 function profileOf(measured: MeasuredMesh, deviceClass: string): ProfileRow {
   const times = deviceClass === PAGE_CLASS ? measured.page : measured.worker;
-  const { accuracy, demands } = measured;
-  const rest = { batch: 1, accuracy, loadMs: LOAD_MS, memoryBytes: 1 };
+  const { accuracy, demands, downloadBytes } = measured;
+  const rest = { batch: 1, accuracy, loadMs: LOAD_MS, memoryBytes: 1, weightBytes: downloadBytes };
   return { task: demands.task, variant: VARIANT, deviceClass, ...times, ...rest };
 }
 

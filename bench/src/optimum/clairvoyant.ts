@@ -7,20 +7,16 @@ import { searchedSchedule } from './searched-schedule.ts';
 /**
  * The best schedule that was found knowing all arrivals and all noise: most on time, then the least cost; with
  * `atLeastOnTime` the least cost with that many on time, or, where none was found, the most that was. Exact up to 10 requests of
- * different callers without downloads; above, the best of the schedules of `candidateSchedules` and of `known`: what schedules that
- * were carried out reached, so that it is never worse than any of them.
+ * different callers without downloads; above, the best of the schedules of `candidateSchedules`.
  */
 export function clairvoyant(
   instance: Instance,
-  {
-    atLeastOnTime,
-    known = [],
-  }: { readonly atLeastOnTime?: number; readonly known?: readonly Reached[] } = {},
+  { atLeastOnTime }: { readonly atLeastOnTime?: number } = {},
 ): Reached {
   const found = isExact(instance)
     ? exactCosts(instance).map((marginalUsd, onTime) => ({ onTime, marginalUsd }))
     : [reachedBy(bestSchedule(candidateSchedules(instance), { atLeastOnTime }))];
-  const reachable = [{ onTime: 0, marginalUsd: 0 }, ...found, ...known].filter(
+  const reachable = [{ onTime: 0, marginalUsd: 0 }, ...found].filter(
     ({ marginalUsd }) => marginalUsd < Number.POSITIVE_INFINITY,
   );
   return bestOf(reachable, (entry) => entry, atLeastOnTime);

@@ -12,6 +12,7 @@ export const EXACT_REQUESTS = 10;
 /**
  * The least cost of every number of requests on time (its position), exactly: of each set of requests the undominated ends of
  * one worker that serves it, then the cheapest split of the sets among the workers, then the cheapest devices of the rest.
+ * Batches hold requests that are on time alone: a late one that speeds a noisy batch up by more than its part is not looked for.
  * Callers must be different and need no download. Infinity = out of reach.
  */
 export function exactCosts({ requests, classes }: Instance): number[] {

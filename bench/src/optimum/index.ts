@@ -1,7 +1,5 @@
 import { bound } from './bound.ts';
-import { clairvoyant } from './clairvoyant.ts';
 import type { Instance } from './known-run.ts';
-import type { Reached } from './schedule.ts';
 
 export { instanceOf } from './known-run.ts';
 
@@ -21,15 +19,6 @@ export function boundOf(instance: Instance, atLeastOnTime?: number): Optimum {
     costUsd: Math.max(instance.provisionedUsd, marginalUsd),
     marginalCostUsd: marginalUsd,
   };
-}
-
-/** The best schedule found with at least so many on time (absent: with the most); `known` are those that policies reached. */
-export function clairvoyantOf(
-  instance: Instance,
-  options: { readonly atLeastOnTime?: number; readonly known?: readonly Reached[] } = {},
-): Omit<Optimum, 'costUsd'> {
-  const { onTime, marginalUsd } = clairvoyant(instance, options);
-  return { attainment: share(onTime, instance), marginalCostUsd: marginalUsd };
 }
 
 function share(onTime: number, { requests }: Instance): number {

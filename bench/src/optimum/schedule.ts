@@ -20,7 +20,7 @@ export interface ScheduledBatch {
 }
 
 /** A request that its caller's own device answers. */
-export interface PrivateRun {
+interface PrivateRun {
   readonly kind: 'private';
   readonly request: InstanceRequest;
   readonly variant: string;

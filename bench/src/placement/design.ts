@@ -87,10 +87,11 @@ export const TRACES: readonly TraceName[] = [
   'gamma-4',
   'gamma-8',
 ];
+const OTHER_MIXES: readonly MixName[] = ['slo-20', 'slo-50', 'rtt-150', 'all-pairs'];
+export const MIXES: readonly MixName[] = ['base', ...OTHER_MIXES];
 export const LOADS = [0.3, 0.6, 0.9, 1.2];
 const OTHER_BROWSER_SHARES = [0, 0.7];
 const TRACES_OF_OTHER_SHARES: readonly TraceName[] = ['twitter-peak', 'azure-conversation', 'gamma-4'];
-const OTHER_MIXES: readonly MixName[] = ['slo-20', 'slo-50', 'rtt-150', 'all-pairs'];
 /** What R2 and a large cloud ask for. */
 const OTHER_EGRESS_USD_PER_GB = [0, 0.09];
 const LOADS_OF_OTHER_EGRESS = [0.6, 0.9];

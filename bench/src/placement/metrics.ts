@@ -97,6 +97,7 @@ export function metricsOf(records: readonly JobRecord[]): Readonly<Record<string
     const values = seeds.map(ofSeed).filter((value) => value !== undefined);
     if (values.length === 0) continue;
     const { mean, halfWidth } = intervalOf(values);
+    if (!Number.isFinite(mean)) continue;
     metrics[metric] = mean;
     if (Number.isFinite(halfWidth)) metrics[`${metric}_half_width_95`] = halfWidth;
     const target = TARGETS.find((entry) => entry.metric === metric);

@@ -1,7 +1,7 @@
-import { TRACES } from './design.ts';
+import { MIXES, type Point, TRACES } from './design.ts';
 import { intervalOf } from './interval.ts';
 import { isMet, metricsOf, TARGETS } from './metrics.ts';
-import { boundRatio, costRatio, gapPoints, saving } from './ratios.ts';
+import { boundRatio, costRatio, gapPoints, meanOf, saving } from './ratios.ts';
 import type { FleetRecord, JobRecord, PlaceRecord } from './records.ts';
 import { type JudgedPoint, sorted } from './sorted-records.ts';
 
@@ -34,8 +34,7 @@ function targets(metrics: Readonly<Record<string, number>>): string {
 function optimum(place: readonly JudgedPoint[]): string {
   const rows = grouped(place, ({ job: { point } }) => [point.mix, point.trace, percent(point.load, 0)]).map(
     ([names, records]) => {
-      const over = (value: (record: JudgedPoint) => number | readonly number[]) =>
-        meanWith(records.flatMap(value));
+      const over = (value: (record: JudgedPoint) => number | readonly number[]) => overSeeds(records, value);
       return [
         ...names,
         String(records.length),
@@ -68,11 +67,11 @@ function policies(place: readonly PlaceRecord[]): string {
     `\`${name}\``,
     ...loads.flatMap((load) => {
       const runs = place.flatMap(({ job, requests, policies: { [name]: found } }) =>
-        job.point.load === load && found !== undefined ? [{ requests, ...found }] : [],
+        job.point.load === load && found !== undefined ? [{ job, requests, ...found }] : [],
       );
       const onTime = runs.reduce((sum, { attainment, requests }) => sum + attainment * requests, 0);
       const usd = runs.reduce((sum, { marginalUsd }) => sum + marginalUsd, 0);
-      return [meanWith(runs.map(({ attainment }) => attainment * 100)), figure((usd / onTime) * 1e6)];
+      return [overSeeds(runs, ({ attainment }) => attainment * 100), figure((usd / onTime) * 1e6)];
     }),
   ]);
   const header = loads.flatMap((load) => [`in time % at ${load}`, '$ per million']);
@@ -86,17 +85,19 @@ function fleets(fleet: readonly FleetRecord[]): string {
     percent(point.browserShare, 0),
   ]).flatMap(([names, records]) =>
     ['clipper', 'tfserving', 'always-pool'].map((policy) => {
-      const compared = records.flatMap(({ baselines }) => baselines[policy] ?? []);
+      const compared = records.flatMap(({ job, baselines: { [policy]: entry } }) =>
+        entry === undefined ? [] : [{ job, ...entry }],
+      );
       return [
         ...names,
         `\`${policy}\``,
         counts(compared[0]?.baseline.counts),
-        meanWith(compared.map(({ baseline }) => baseline.figures.attainment * 100)),
-        meanWith(compared.map(({ mesh }) => mesh.figures.attainment * 100)),
-        meanWith(compared.map(({ mesh, baseline }) => mesh.sustained / baseline.sustained)),
+        overSeeds(compared, ({ baseline }) => baseline.figures.attainment * 100),
+        overSeeds(compared, ({ mesh }) => mesh.figures.attainment * 100),
+        overSeeds(compared, ({ mesh, baseline }) => mesh.sustained / baseline.sustained),
         counts(records[0]?.mesh?.counts),
-        meanWith(records.flatMap((record) => saving(record, 'costUsd', policy) ?? [])),
-        meanWith(records.flatMap((record) => saving(record, 'marginalUsd', policy) ?? [])),
+        overSeeds(records, (record) => saving(record, 'costUsd', policy) ?? []),
+        overSeeds(records, (record) => saving(record, 'marginalUsd', policy) ?? []),
       ];
     }),
   );
@@ -140,16 +141,18 @@ function capacities(records: readonly JobRecord[]): string {
   return table(['mix', 'capable', 'requests a second', 'attainable'], rows);
 }
 
-/** Records by what they are called, traces in their own order. */
-function grouped<Entry>(
+/** Records by what they are called, in the order of their points: mix, trace, load, capable callers. */
+function grouped<Entry extends { readonly job: { readonly point: Point } }>(
   entries: readonly Entry[],
   names: (entry: Entry) => readonly string[],
 ): [readonly string[], readonly Entry[]][] {
-  const groups = Map.groupBy(entries, (entry) => names(entry).join('\u0000'));
-  const order = (key: string) => TRACES.findIndex((trace) => key.includes(trace));
-  return [...groups]
-    .toSorted(([a], [b]) => order(a) - order(b))
-    .map(([key, group]) => [key.split('\u0000'), group]);
+  const ordered = entries.toSorted(({ job: { point: a } }, { job: { point: b } }) => {
+    const mix = MIXES.indexOf(a.mix) - MIXES.indexOf(b.mix);
+    const trace = TRACES.indexOf(a.trace) - TRACES.indexOf(b.trace);
+    return mix || trace || a.load - b.load || a.browserShare - b.browserShare;
+  });
+  const groups = Map.groupBy(ordered, (entry) => names(entry).join('\u0000'));
+  return [...groups].map(([key, group]) => [key.split('\u0000'), group]);
 }
 
 function counts(fleet: Readonly<Record<string, number>> | undefined): string {
@@ -158,9 +161,15 @@ function counts(fleet: Readonly<Record<string, number>> | undefined): string {
   return names.map(([deviceClass, count]) => `${count} ${deviceClass.split(':')[0]}`).join(', ');
 }
 
-function meanWith(values: readonly number[]): string {
-  const { mean: middle, halfWidth } = intervalOf(values);
-  return withInterval(values.length === 0 ? undefined : middle, halfWidth);
+/** The mean of what records say, with the interval over seeds: each seed counts as the mean of its own records. */
+function overSeeds<Entry extends { readonly job: { readonly seed: number } }>(
+  entries: readonly Entry[],
+  value: (entry: Entry) => number | readonly number[],
+): string {
+  const bySeed = Map.groupBy(entries, ({ job }) => job.seed);
+  const means = [...bySeed.values()].flatMap((own) => meanOf(own.flatMap(value)) ?? []);
+  const { mean, halfWidth } = intervalOf(means);
+  return withInterval(means.length === 0 ? undefined : mean, halfWidth);
 }
 
 function withInterval(value: number | undefined, halfWidth = Number.POSITIVE_INFINITY): string {

@@ -1,7 +1,7 @@
 /** Inputs by which a batch that was in time may grow (Clipper, NSDI'17, section 4.3.1: by a fixed amount). */
-export const AIMD_INCREASE = 1;
+const AIMD_INCREASE = 1;
 /** Part of the batch size that stays after a batch was too slow (the same section: a back-off of 10 %). */
-export const AIMD_DECREASE = 0.9;
+const AIMD_DECREASE = 0.9;
 
 /**
  * The largest batch that a replica may run, found by additive increase and multiplicative decrease.

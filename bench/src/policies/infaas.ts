@@ -38,7 +38,7 @@ export interface InfaasOptions {
  * and shrinks variants every second; adds and removes machines every two. It has no browser tier. The parts are pure
  * functions beside this file; docs/baselines.md says what comes from the code and what was interpreted.
  */
-export class Infaas implements Policy {
+class Infaas implements Policy {
   readonly name: string;
   readonly #dropsExpired: boolean;
   #engines: ReadonlyMap<string, readonly Engine[]> = new Map();

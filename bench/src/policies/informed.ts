@@ -32,7 +32,7 @@ interface Judged {
  * that is not hopeless. It looks at one request at a time, without shadow prices: what a clairvoyant gains over it is what
  * knowing the draws and planning ahead are worth. The fleet stays as it is given.
  */
-export class Informed implements Policy {
+class Informed implements Policy {
   readonly name = 'informed';
   #tasks: ReadonlyMap<string, ScenarioTask> = new Map();
   readonly #moments = new WeakMap<KnownService, Moments>();

@@ -52,7 +52,6 @@ interface Entry {
 interface Placed {
   readonly key: CalibrationKey;
   readonly place: string;
-  readonly parts: any;
   readonly predicted: Moments;
   readonly promised: Promised | undefined;
   readonly belief: WorkerBelief | undefined;
@@ -89,8 +88,9 @@ class MeshPolicy implements Policy {
     this.#options = options;
     this.#entries = new Map(
       scenario.tasks.map((task) => {
-        const { sloMs, minAccuracy, prefer } = task;
-        const spec = resolveSpec({ slo_ms: sloMs, min_accuracy: minAccuracy, prefer }, {});
+        const { sloMs, sloTarget, minAccuracy, prefer } = task;
+        const target = sloTarget === undefined ? {} : { slo_target: sloTarget };
+        const spec = resolveSpec({ slo_ms: sloMs, ...target, min_accuracy: minAccuracy, prefer }, {});
         return [task.task, { task, spec, way: 'there-and-back' }];
       }),
     );
@@ -186,7 +186,6 @@ class MeshPolicy implements Policy {
   }
 
   #place(request: SimulatedRequest, chosen: Option, { task, way }: Entry, world: World): void {
-    const { caller } = request;
     const cascade =
       chosen.second === undefined ? undefined : this.#cascades?.find(request.task, chosen.variant);
     const option = chosen.second?.first ?? chosen;
@@ -196,7 +195,6 @@ class MeshPolicy implements Policy {
     this.#placed.set(request.index, {
       key,
       place: placeOf(option),
-      parts: option.parts,
       predicted: totalLatency(option.parts),
       promised: this.#isCalibrated ? this.#book.promise(key) : undefined,
       belief,
@@ -210,8 +208,8 @@ class MeshPolicy implements Policy {
     }
     world.dispatch(request, belief.worker, option.variant, cascade);
     const profile = this.#profiles.find(request.task, option.variant, option.deviceClass);
-    const reachesMs = world.nowMs + this.#builder.wayThereMs(caller, task, way);
-    if (profile !== undefined) belief.sent(profile, reachesMs);
+    if (profile === undefined) return;
+    belief.sent(this.#builder.underWay(request, task, profile, world.nowMs, way));
   }
 
   /** Takes in what came of a request or of a stage. */
@@ -221,13 +219,10 @@ class MeshPolicy implements Policy {
     world: World,
   ): void {
     const { kind, serviceMs, batchSize, tookMs } = ended;
-    (globalThis as any).LOG?.(key, predicted, tookMs, (arguments[0] as any).parts, ended);
     if (this.#isCalibrated && kind !== 'refused') {
       this.#book.observe(key, place, predicted, tookMs, kind === 'dropped', promised);
     }
     if (belief === undefined) return;
-    const G = globalThis as any; const M: Map<string, number> = (G.SQ ??= new Map()); const dc = belief.worker.deviceClass; const alpha = Number(G.process.env.ALPHA ?? 0); const r = tookMs - predicted.meanMs;
-    M.set(dc, (M.get(dc) ?? 0) * (1 - alpha) + alpha * r * r);
     if (kind === 'answered') this.#scarcity?.used(belief, { busyMs: serviceMs / batchSize, slackMs });
     if ((this.#options.reportEveryMs ?? 0) === 0) belief.report(world.nowMs);
   }
@@ -245,7 +240,7 @@ class MeshPolicy implements Policy {
       const belief = this.#belief(worker, world);
       for (const profile of this.#weighedOn(worker.deviceClass, request.task)) {
         if (!isWeighed(profile) || !worker.ready.has(`${request.task}/${profile.variant}`)) continue;
-        const option = this.#builder.remote(request.caller, task, belief, profile, world.nowMs, way);
+        const option = this.#builder.remote(request, task, belief, profile, world.nowMs, way);
         options.push(this.#calibrated(option, request.task));
       }
     }
@@ -314,9 +309,10 @@ class MeshPolicy implements Policy {
   #belief(worker: SimulatedWorker, world: World): WorkerBelief {
     let belief = this.#beliefs.get(worker.id);
     if (belief === undefined) {
-      belief = new WorkerBelief(worker, (task, variant, deviceClass) =>
-        this.#profiles.find(task, variant, deviceClass),
-      );
+      belief = new WorkerBelief(worker, (request, variant, deviceClass) => {
+        const profile = this.#profiles.find(request.task, variant, deviceClass);
+        return profile && this.#builder.queued(request, this.#entry(request).task, profile);
+      });
       belief.report(world.nowMs);
       this.#beliefs.set(worker.id, belief);
     }

@@ -6,9 +6,9 @@ import { proactiveBatch } from './proteus/batching.ts';
 import { createHighs, type Highs } from './proteus/solver.ts';
 
 /** Milliseconds between two plans [C: configs, solve_interval 10]. */
-export const PLAN_PERIOD_MS = 10_000;
+const PLAN_PERIOD_MS = 10_000;
 /** Weight of a window over that of the one before it [C: configs, ewma_decay]. */
-export const DEMAND_DECAY = 1.6;
+const DEMAND_DECAY = 1.6;
 /** Windows that the expected demand looks back on. */
 const DEMAND_WINDOWS = 10;
 /** Part of the SLO that a batch may take, so that one more may be waited for [ASPLOS'24]. */

@@ -41,7 +41,7 @@ const DEFAULT_ENQUEUED_BATCHES = 10;
  * dropped; a full queue refuses. Several tasks on a worker take turns (`SharedBatchScheduler`). No browser tier, no choice of
  * models, no scaling. See docs/baselines.md.
  */
-export class TfServing implements Policy {
+class TfServing implements Policy {
   readonly name = 'tfserving';
   readonly #options: TfServingOptions;
   readonly #fixed = new Map<string, FixedVariant>();

@@ -5,7 +5,7 @@ import { badScenario, type Spot } from './bad-scenario.ts';
 
 /** The largest file that is read, and the most lines: a day of 1,000 requests a second is 86 million, a tenth of it fits. */
 export const MAX_CSV_BYTES = 512 * 1024 * 1024;
-export const MAX_CSV_ROWS = 10_000_000;
+const MAX_CSV_ROWS = 10_000_000;
 /** No line of ours is near this; a file without line ends is given up here. */
 const MAX_LINE_BYTES = 64 * 1024;
 

@@ -85,7 +85,6 @@ export async function readScenario(file: string, options: ReadScenarioOptions = 
     },
     network: { ...content.network, bytesPerMs: content.network.bytesPerMs ?? Number.POSITIVE_INFINITY },
     ...(content.machines !== undefined && { machines: content.machines }),
-    planEverySeconds: content.planEverySeconds,
     egressUsdPerGb: content.egressUsdPerGb,
     requestUsdPerMillion: content.requestUsdPerMillion,
   };

@@ -5,7 +5,7 @@ import type { Arrival } from './scenario.ts';
 import type { TraceSource } from './schema.ts';
 
 /** Requests of a run; more do not fit into memory beside each other. */
-export const MAX_ARRIVALS = 20_000_000;
+const MAX_ARRIVALS = 20_000_000;
 
 const LONGEST_MS = 366 * 86_400_000;
 

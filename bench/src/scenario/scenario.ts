@@ -14,7 +14,6 @@ export interface Scenario {
   readonly network: NetworkMix;
   /** Machines that workers and devices share; absent = everybody computes on one of its own. */
   readonly machines?: readonly ScenarioMachine[];
-  readonly planEverySeconds: number;
   /** US dollars a gigabyte of answers and weights that leave the mesh. */
   readonly egressUsdPerGb: number;
   /** US dollars a million requests that reach the mesh. */
@@ -28,6 +27,8 @@ export interface ScenarioTask {
   readonly sloMs: number;
   /** Which SLOs its requests name, in shares that add up to 1; absent = none but their trace's. */
   readonly slos?: readonly { readonly sloMs: number; readonly share: number }[];
+  /** Probability with which an answer is to be on time, above 0 and below 1; absent = as of a request that names none. */
+  readonly sloTarget?: number;
   readonly minAccuracy: number;
   readonly prefer: 'cost' | 'accuracy';
   /** Bytes of a request's inputs and of its answer. */

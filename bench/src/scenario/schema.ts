@@ -50,6 +50,7 @@ export const scenarioSchema = v.strictObject({
       v.strictObject({
         task: name,
         sloMs,
+        sloTarget: v.exactOptional(v.pipe(v.number(), v.gtValue(0), v.ltValue(1))),
         slos: v.exactOptional(
           v.pipe(v.array(v.strictObject({ sloMs, share })), v.minLength(1), v.maxLength(100)),
         ),
@@ -108,7 +109,8 @@ export const scenarioSchema = v.strictObject({
     }),
     {},
   ),
-  planEverySeconds: v.optional(v.pipe(aboveZero, v.minValue(0.1)), 10),
+  /** Part of the form, without effect: each policy plans as often as what it stands for. */
+  planEverySeconds: v.optional(v.pipe(aboveZero, v.minValue(0.1))),
   egressUsdPerGb: v.optional(amount, 0),
   requestUsdPerMillion: v.optional(amount, 0),
   windowSeconds: v.optional(aboveZero),

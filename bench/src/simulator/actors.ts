@@ -40,8 +40,6 @@ export class RequestActor implements SimulatedRequest, Waiting {
   escalatedAt: 'page' | 'mesh' | undefined;
   /** What it is predicted to take alone where it was sent. */
   predictedMs = 0;
-  /** Counts how often it was sent, so that an arrival of a withdrawn one is known as such. */
-  trips = 0;
 
   constructor(
     index: number,

@@ -1,8 +1,14 @@
-import type { ScenarioMachine } from '../scenario/scenario.ts';
-import type { Run } from './run.ts';
+import type { Scenario, ScenarioMachine } from '../scenario/scenario.ts';
+import type { EventQueue } from './event-queue.ts';
 
 /** Work this small is done: what the rounding of sums leaves over. */
 const DONE_MS = 1e-6;
+
+/** The time of a run, and what will happen. */
+interface Timeline {
+  readonly events: EventQueue;
+  readonly nowMs: number;
+}
 
 interface Computation {
   /** What is left of it, as if it ran alone. */
@@ -13,12 +19,12 @@ interface Computation {
 
 /** Runs computations, those of one machine beside each other and the slower the more of them there are. */
 export class Machines {
-  readonly #run: Pick<Run, 'events' | 'nowMs'>;
+  readonly #run: Timeline;
   readonly #shared = new Map<string, SharedMachine>();
   /** By tier and device class. */
   readonly #machineOf = new Map<string, SharedMachine>();
 
-  constructor(run: Pick<Run, 'scenario' | 'events' | 'nowMs'>) {
+  constructor(run: Timeline & { readonly scenario: Scenario }) {
     this.#run = run;
     const { machines = [], fleet, browsers } = run.scenario;
     for (const machine of machines) this.#shared.set(machine.name, new SharedMachine(machine, run));
@@ -52,13 +58,13 @@ function keyOf(tier: string, deviceClass: string): string {
 /** One machine: of k computations each goes on at 1 / slowdown(k) of its speed alone. */
 class SharedMachine {
   readonly #slowdown: readonly number[];
-  readonly #run: Pick<Run, 'events' | 'nowMs'>;
+  readonly #run: Timeline;
   readonly #running = new Set<Computation>();
   #updatedMs = 0;
   /** Counts the changes, so that the end of a computation that was put off since is known as such. */
   #change = 0;
 
-  constructor({ slowdown }: ScenarioMachine, run: Pick<Run, 'events' | 'nowMs'>) {
+  constructor({ slowdown }: ScenarioMachine, run: Timeline) {
     this.#slowdown = slowdown;
     this.#run = run;
   }

@@ -88,8 +88,6 @@ export interface World {
   prepare(caller: SimulatedCaller, task: string, variant: string): void;
   /** Ends a request at once without an answer. */
   refuse(request: SimulatedRequest): void;
-  /** Takes a request that has not started back out of where it waits; false when it has started or ended. */
-  withdraw(request: SimulatedRequest): boolean;
   /** Begins to load a variant; costs load time at the worker's rate. The worker goes on serving meanwhile. */
   load(worker: SimulatedWorker, task: string, variant: string): void;
   /** Gives up a variant as soon as nothing waits for it. */
@@ -146,8 +144,6 @@ export interface Policy {
    * the next arrival, load or `world.wake`.
    */
   formBatch?(worker: SimulatedWorker, world: World): BatchPlan & { readonly variant?: string };
-  /** Called every `planEverySeconds` of simulated time. */
-  plan?(world: World): void;
   finished?(request: SimulatedRequest, outcome: SimulatedOutcome, world: World): void;
   /**
    * The small stage of a cascade was not sure. Must dispatch to its large stage, run that in the browser or refuse, as

@@ -43,25 +43,14 @@ export class Serving {
     request.variant = variant;
     request.replica = replica;
     request.deadlineAt = request.deadlineMs - rttMs / 2 - answerBytes / bytesPerMs;
-    request.trips += 1;
     const isThereAlready = request.escalatedAt === 'mesh';
-    const trip = request.trips;
     request.predictedMs = profiles.find(request.task, variant, worker.deviceClass)?.service(1).meanMs ?? 0;
     worker.inTransit += 1;
     worker.backlogMs += request.predictedMs;
     worker.count(replica, 1);
     if (!isThereAlready) ledger.other('request', nowMs, scenario.requestUsdPerMillion / 1e6);
     const wayMs = isThereAlready ? 0 : rttMs / 2 + payloadBytes / bytesPerMs;
-    events.push(nowMs + wayMs, () => this.#reach(request, worker, trip));
-  }
-
-  /** Takes back a request that waits for a worker or is under way to one. */
-  withdraw(request: RequestActor, worker: WorkerActor): void {
-    if (request.state === 'waiting') worker.queue.splice(worker.queue.indexOf(request), 1);
-    // One that is under way leaves its worker's count when it would have arrived.
-    worker.backlogMs -= request.predictedMs;
-    worker.count(request.replica, -1);
-    this.#fleet.tidy(worker);
+    events.push(nowMs + wayMs, () => this.#reach(request, worker));
   }
 
   /** Asks an idle worker for a batch. */
@@ -98,14 +87,11 @@ export class Serving {
     else this.#fleet.tidy(worker);
   }
 
-  #reach(request: RequestActor, worker: WorkerActor, trip: number): void {
+  #reach(request: RequestActor, worker: WorkerActor): void {
     worker.inTransit -= 1;
-    // Withdrawn on its way, and perhaps sent elsewhere since.
-    if (request.state === 'in-transit' && request.trips === trip) {
-      request.state = 'waiting';
-      worker.queue.push(request);
-      this.wake(worker);
-    } else this.#fleet.tidy(worker);
+    request.state = 'waiting';
+    worker.queue.push(request);
+    this.wake(worker);
   }
 
   #defaultBatch({ queue, deviceClass, loading, ready }: WorkerActor): BatchPlan {

@@ -91,7 +91,6 @@ class Simulation implements World, Run {
     }
     this.#policy.start(this);
     this.isStarting = false;
-    this.#schedulePlan();
     const endMs = (arrivalMs[requests - 1] ?? 0) + this.#longestSloMs();
     let next = 0;
     let events = 0;
@@ -153,18 +152,6 @@ class Simulation implements World, Run {
 
   refuse(request: SimulatedRequest): void {
     this.end(this.#undecided(request), 'refused');
-  }
-
-  withdraw(given: SimulatedRequest): boolean {
-    const request = given as RequestActor;
-    const { state, worker, caller } = request;
-    if (worker !== undefined && (state === 'waiting' || state === 'in-transit')) {
-      this.#serving.withdraw(request, worker);
-    } else if (state === 'waiting-in-browser') caller.queue.splice(caller.queue.indexOf(request), 1);
-    else return state === 'undecided';
-    request.state = 'undecided';
-    request.worker = undefined;
-    return true;
   }
 
   load(worker: SimulatedWorker, task: string, variant: string): void {
@@ -252,14 +239,6 @@ class Simulation implements World, Run {
     );
     this.ledger.arrived(request);
     this.#policy.arrive(request, this);
-  }
-
-  #schedulePlan(): void {
-    if (this.#policy.plan === undefined) return;
-    this.events.push(this.nowMs + this.scenario.planEverySeconds * 1_000, () => {
-      this.#policy.plan?.(this);
-      this.#schedulePlan();
-    });
   }
 
   #longestSloMs(): number {

@@ -69,7 +69,7 @@ export interface SolveOptions {
  *
  * Every driver keeps: `solve` neither changes nor keeps the program; equal programs give equal objectives; it settles soon
  * after `timeLimitMs` whatever the program is. It rejects with `RangeError` when the program is malformed, with
- * `MESH_DRAINING` after `close()`, and with `MESH_INTERNAL` when the solver fails; a failed solve leaves nothing behind for
+ * `MESH_DRAINING` after `close()`, with `MESH_QUEUE_FULL` when it keeps only so many waiting and these are there, and with `MESH_INTERNAL` when the solver fails; a failed solve leaves nothing behind for
  * the next one.
  */
 export interface Solver {

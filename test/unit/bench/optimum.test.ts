@@ -79,9 +79,10 @@ test('the bound is below the clairvoyant and below every policy at the number on
     for (const policy of [alwaysEdge(world), greedyCost()]) {
       const result = simulate(world, policy);
       const onTime = Math.round(result.attainment * result.requests);
-      const known = [{ onTime, marginalUsd: result.marginal_cost_usd }];
-      const best = clairvoyant(instance, { atLeastOnTime: onTime, known });
-      expect(best.marginalUsd).toBeLessThanOrEqual(result.marginal_cost_usd);
+      // Found by itself: with the policy's own schedule among those that it knows it could not be worse.
+      const best = clairvoyant(instance, { atLeastOnTime: onTime });
+      expect(best.onTime).toBeGreaterThanOrEqual(onTime);
+      expect(best.marginalUsd).toBeLessThanOrEqual(result.marginal_cost_usd * (1 + ROUNDING));
       const least = bound(instance, onTime);
       expect(least.mostOnTime).toBeGreaterThanOrEqual(onTime);
       expect(least.marginalUsd).toBeLessThanOrEqual(best.marginalUsd + ROUNDING * best.marginalUsd);

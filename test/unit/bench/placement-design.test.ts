@@ -6,15 +6,13 @@ import {
   fullDesign,
   jobId,
   LOADS,
-  type MixName,
+  MIXES,
   type Point,
   pointId,
   quickDesign,
   TRACES,
 } from '../../../bench/src/placement/design.ts';
 import { pointScenario, readMix, withArrivals } from '../../../bench/src/placement/point-scenario.ts';
-
-const MIXES: readonly MixName[] = ['base', 'slo-20', 'slo-50', 'rtt-150', 'all-pairs'];
 
 function point(over: Partial<Point> = {}): Point {
   return {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { clairvoyant } from '../../../bench/src/policies/clairvoyant.ts';
 import { Clipper, clipper } from '../../../bench/src/policies/clipper.ts';
 import { infaas, infaasDropping } from '../../../bench/src/policies/infaas.ts';
 import { informed } from '../../../bench/src/policies/informed.ts';
+import { mesh } from '../../../bench/src/policies/mesh.ts';
 import { allocate } from '../../../bench/src/policies/proteus/allocate.ts';
 import { proteus } from '../../../bench/src/policies/proteus.ts';
 import { smallestStaticFleet } from '../../../bench/src/policies/smallest-fleet.ts';
@@ -25,6 +27,8 @@ const POLICIES: readonly (readonly [string, PolicyFactory])[] = [
   ['tfserving', tfserving],
   ['proteus', proteus],
   ['informed', informed],
+  ['mesh', mesh],
+  ['clairvoyant', clairvoyant],
 ];
 
 const SECONDS = 30;
@@ -63,7 +67,7 @@ function profiles(): ProfileRow[] {
   });
 }
 
-function mesh(perSecond: number, over: Partial<Scenario> = {}): Scenario {
+function scenarioAt(perSecond: number, over: Partial<Scenario> = {}): Scenario {
   return scenario({
     durationMs: SECONDS * 1_000,
     tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: arrivals(perSecond) })],
@@ -105,9 +109,9 @@ describe.each(POLICIES)('%s', (_, factory) => {
     ['light load', 50],
     ['more than it can serve', 4_000],
   ])('ends every request once under %s', async (_load, perSecond) => {
-    const given = mesh(1, {
-      durationMs: 5_000,
-      tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: arrivals(perSecond, 5) })],
+    const given = scenarioAt(1, {
+      durationMs: 2_000,
+      tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: arrivals(perSecond, 2) })],
     });
     const { result, ended } = await record(given, factory);
     expect(ended.length).toBe(result.requests);
@@ -115,12 +119,14 @@ describe.each(POLICIES)('%s', (_, factory) => {
   });
 
   test('gives the same result twice', async () => {
-    const given = mesh(300);
+    const given = scenarioAt(300, {
+      tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: arrivals(300, 6) })],
+    });
     expect(simulate(given, await factory(given))).toEqual(simulate(given, await factory(given)));
   });
 
   test('keeps to the accuracy that a task asks for', async () => {
-    const { ended } = await record(mesh(300), factory);
+    const { ended } = await record(scenarioAt(300), factory);
     const answered = ended.filter(({ outcome }) => outcome.kind === 'answered');
     expect(answered.length).toBeGreaterThan(0);
     expect(answered.every(({ outcome }) => outcome.variant === 'small' || outcome.variant === 'large')).toBe(
@@ -129,18 +135,18 @@ describe.each(POLICIES)('%s', (_, factory) => {
   });
 
   test('meets almost every deadline under light load', async () => {
-    const { result } = await record(mesh(20), factory);
+    const { result } = await record(scenarioAt(20), factory);
     expect(result.attainment).toBeGreaterThan(0.98);
   });
 
   test('refuses what no variant is accurate enough for', async () => {
-    const given = mesh(20, { tasks: [task({ minAccuracy: 0.99, arrivals: arrivals(20) })] });
+    const given = scenarioAt(20, { tasks: [task({ minAccuracy: 0.99, arrivals: arrivals(20) })] });
     const { result } = await record(given, factory);
     expect(result.refused).toBe(result.requests);
   });
 
   test('serves a single variant on a single worker as the only choice it has', async () => {
-    const given = mesh(30, {
+    const given = scenarioAt(30, {
       tasks: [task({ sloMs: 100, arrivals: arrivals(30) })],
       profiles: [row({ variant: 'only', p50Ms: 10 })],
       fleet: [fleetClass()],
@@ -155,7 +161,7 @@ describe.each(POLICIES)('%s', (_, factory) => {
 
 describe('clipper in the simulator', () => {
   test('finds the largest batch that keeps to its objective', async () => {
-    const given = mesh(3_000, { fleet: [fleetClass({ deviceClass: 'gpu', tier: 'pool', count: 1 })] });
+    const given = scenarioAt(3_000, { fleet: [fleetClass({ deviceClass: 'gpu', tier: 'pool', count: 1 })] });
     const policy = new Clipper({ objectiveShareOfSlo: 0.06 });
     const sizes: number[] = [];
     const own = policy.arrive.bind(policy);
@@ -174,7 +180,7 @@ describe('clipper in the simulator', () => {
 
 describe('tfserving in the simulator', () => {
   test('holds a lone request back by its timeout, and no longer', async () => {
-    const given = mesh(1, {
+    const given = scenarioAt(1, {
       tasks: [task({ sloMs: 100, arrivals: [{ arrivalMs: 1_000 }] })],
       profiles: [row({ p50Ms: 2 }), row({ p50Ms: 4, batch: 8 })],
       fleet: [fleetClass()],
@@ -189,7 +195,7 @@ describe('proteus in the simulator', () => {
   test('serves the most accurate variant while it can, and a less accurate one when demand is too high for it', async () => {
     const fleet = [fleetClass({ deviceClass: 'gpu', tier: 'pool', count: 2 })];
     const share = async (perSecond: number) => {
-      const { ended } = await record(mesh(perSecond, { fleet }), proteus);
+      const { ended } = await record(scenarioAt(perSecond, { fleet }), proteus);
       return ended.filter(({ outcome }) => outcome.variant === 'large').length / ended.length;
     };
     expect(await share(200)).toBe(1);
@@ -199,7 +205,7 @@ describe('proteus in the simulator', () => {
 
 describe('infaas in the simulator', () => {
   test('hands a variant over to a GPU when the CPUs do not suffice', async () => {
-    const { result } = await record(mesh(900), infaas);
+    const { result } = await record(scenarioAt(900), infaas);
     expect(result.tier_shares.pool).toBeGreaterThan(0.5);
     expect(result.attainment).toBeGreaterThan(0.8);
   });
@@ -209,7 +215,7 @@ describe('infaas in the simulator', () => {
       ...arrivals(900, 40),
       ...arrivals(5, 240).map(({ arrivalMs }) => ({ arrivalMs: arrivalMs + 40_000 })),
     ];
-    const given = mesh(1, {
+    const given = scenarioAt(1, {
       durationMs: 280_000,
       tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: bursts })],
       fleet: [fleetClass({ deviceClass: 'gpu', tier: 'pool', count: 1, min: 1, max: 4, startupMs: 1_000 })],
@@ -230,7 +236,7 @@ describe('infaas in the simulator', () => {
 
 describe('informed in the simulator', () => {
   test('is on time as often as the systems with a fixed variant, for less', async () => {
-    const given = mesh(600);
+    const given = scenarioAt(600);
     const own = simulate(given, await informed(given));
     for (const factory of [clipper, tfserving]) {
       const other = simulate(given, await factory(given));
@@ -242,7 +248,7 @@ describe('informed in the simulator', () => {
 
 describe('the smallest fleet in the simulator', () => {
   test('reaches the target, and with a worker less does not', async () => {
-    const given = mesh(150, { fleet: [fleetClass({ usdPerHour: 0.1 })] });
+    const given = scenarioAt(150, { fleet: [fleetClass({ usdPerHour: 0.1 })] });
     const attainmentOf = async (fleet: Scenario, factory: PolicyFactory) =>
       simulate(fleet, await factory(fleet)).attainment;
     const smallest = await smallestStaticFleet(clipper, given, attainmentOf);
@@ -256,7 +262,7 @@ describe('the smallest fleet in the simulator', () => {
 
 test('infaas judges its variants by their time at the worker, not by how long a payload takes to get there', async () => {
   const of = (payloadBytes: number) =>
-    mesh(1, {
+    scenarioAt(1, {
       durationMs: 10_000,
       tasks: [
         task({
@@ -279,7 +285,7 @@ describe('proteus with room for one variant on a worker', () => {
   /** Little to do at first, then more than the most accurate variant can serve. */
   const tight = (memoryBytes: number) => {
     const later = arrivals(1_750, 20).map(({ arrivalMs }) => ({ arrivalMs: arrivalMs + 20_000 }));
-    return mesh(1, {
+    return scenarioAt(1, {
       durationMs: 40_000,
       tasks: [task({ sloMs: 100, minAccuracy: 0.85, arrivals: [...arrivals(200, 20), ...later] })],
       fleet: [fleetClass({ deviceClass: 'gpu', tier: 'pool', usdPerHour: 1.5, memoryBytes })],

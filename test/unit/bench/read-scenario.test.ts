@@ -283,7 +283,6 @@ describe('a scenario that is right', () => {
         callersAtOnce: 400,
       },
       network: { rtts: [{ rttMs: 0, share: 1 }], bytesPerMs: Number.POSITIVE_INFINITY },
-      planEverySeconds: 10,
       egressUsdPerGb: 0,
       requestUsdPerMillion: 0,
     });

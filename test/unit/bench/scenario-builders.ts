@@ -63,7 +63,6 @@ export function scenario(over: Partial<Scenario> = {}): Scenario {
       callersAtOnce: 10,
     },
     network: { rtts: [{ rttMs: 0, share: 1 }], bytesPerMs: Number.POSITIVE_INFINITY },
-    planEverySeconds: 10,
     egressUsdPerGb: 0,
     requestUsdPerMillion: 0,
     ...over,

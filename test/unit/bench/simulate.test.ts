@@ -226,29 +226,8 @@ describe('a browser', () => {
   });
 });
 
-test('a request that was withdrawn can be sent anew, wherever it waited', () => {
-  const given = scenario({
-    tasks: [scenarioTask({ at: [0, 1] })],
-    fleet: [fleetClass({ count: 2 })],
-    network: { rtts: [{ rttMs: 4, share: 1 }], bytesPerMs: Number.POSITIVE_INFINITY },
-  });
-  const policy = sendAll({
-    arrive: (request, world) => {
-      const [first, second] = world.workers as [SimulatedWorker, SimulatedWorker];
-      world.dispatch(request, first, 'small');
-      if (request.index === 0) return;
-      world.at(2, () => {
-        expect(world.withdraw(request)).toBe(true);
-        world.dispatch(request, second, 'small');
-      });
-      world.at(20, () => expect(world.withdraw(request)).toBe(false));
-    },
-  });
-  expect(latenciesOf(given, policy).latencies).toEqual([14, 15]);
-});
-
 test('a request that the policy leaves lying is an error of the policy', () => {
-  const policy = sendAll({ arrive: () => undefined, plan: () => undefined });
+  const policy = sendAll({ arrive: () => undefined });
   expect(() => simulate(scenario(), policy)).toThrow('send-all left 1 requests undecided');
 });
 
@@ -369,6 +348,24 @@ function bind(policy: import('../../../bench/src/simulator/policy.ts').Policy) {
     start: policy.start.bind(policy),
     arrive: policy.arrive.bind(policy),
     ...(policy.formBatch && { formBatch: policy.formBatch.bind(policy) }),
-    ...(policy.plan && { plan: policy.plan.bind(policy) }),
   };
 }
+
+test('goes on answering what it can under half as much load again as it can serve', () => {
+  // Eight inputs in 20 ms: 400 a second of 600.
+  const at = Array.from({ length: 3_000 }, (_, index) => (index * 5) / 3);
+  const given = scenario({
+    durationMs: 5_000,
+    tasks: [scenarioTask({ at, sloMs: 60 })],
+    profiles: [profileRow(), profileRow({ batch: 8, p50Ms: 20 })],
+  });
+  const { attainment, mean_batch } = simulate(given, sendAll());
+  // Serving whoever is most urgent, one by one, would leave a fifth on time.
+  expect(mean_batch).toBeGreaterThan(5);
+  expect(attainment).toBeGreaterThan(0.55);
+});
+
+test('an answer below the accuracy that was asked for is an error', () => {
+  const given = scenario({ tasks: [scenarioTask({ minAccuracy: 0.95 })] });
+  expect(() => simulate(given, sendAll())).toThrow(/asks for an accuracy of 0.95, small has 0.9/);
+});

@@ -33,7 +33,6 @@ export function scenario(over: Partial<Scenario> = {}): Scenario {
   return build.scenario({
     durationMs: 1_000,
     windowSeconds: 1,
-    planEverySeconds: 1,
     tasks: [scenarioTask()],
     profiles: [profileRow()],
     fleet: [fleetClass()],

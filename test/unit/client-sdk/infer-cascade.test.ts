@@ -237,6 +237,11 @@ describe('a cascade whose input may not leave the page', () => {
     const page = await pageWith({ onRun }, [{}, LARGE]);
     const { placement, predictions } = await infer(page, LOCAL);
     expect(placement).toMatchObject({ tier: 'browser', variant: CASCADE, cascadeStage: 'large' });
+    // Both stages are reported as parts of one decision.
+    expect(page.outcomes.map(({ variant, decisionId }) => [variant, decisionId])).toEqual([
+      [TINY.variant, placement.decisionId],
+      [LARGE.variant, placement.decisionId],
+    ]);
     expect(predictions[0]?.label).toBe('even');
     expect(page.outcomes.map(({ variant }) => variant)).toEqual(['tiny-fp32-onnx', 'large-fp32-onnx']);
     const small = await pageWith({ onRun: () => SURE });

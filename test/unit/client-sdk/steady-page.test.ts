@@ -145,6 +145,11 @@ describe('a page whose lease is used up', () => {
     expect(page.decisions).toEqual({ total: 2, waited: 1 });
   });
 
+  test('gives less accuracy by itself only when the mesh has nothing more accurate on time', async () => {
+    const page = await pageWith({ ...distant, grant: () => ({ ...granted, maxRequests: 0 }) });
+    expect((await ask(page, { ...remote, degrade_to: 0.85 })).placement.tier).toBe('edge');
+  });
+
   test('answers by itself what it can, and lets the mesh decide about the rest, when the mesh grants nothing', async () => {
     const cheap = { remote: [leasedOption({ costPicoUsd: 0, worstCostPicoUsd: 0 })] };
     const empty = await pageWith({ grant: () => ({ ...granted, ...cheap, maxRequests: 0 }) });

@@ -117,18 +117,28 @@ describe('early drop', () => {
 });
 
 describe('a head with no time for a full batch', () => {
-  const tight = [waiting({ deadlineAt: 12 }), ...Array.from({ length: 4 }, () => waiting())];
+  const others = Array.from({ length: 12 }, () => waiting());
+  const tight = [waiting({ deadlineAt: 11 }), ...others];
 
-  test('is passed over, where that is asked for, while a full batch of others waits', () => {
-    expect(formBatch(tight, 0, gaining).run).toEqual([0, 1]);
-    expect(formBatch(tight, 0, { ...gaining, passesOver: true })).toEqual({ run: [1, 2, 3, 4], drop: [] });
-    expect(formBatch(tight.slice(0, 4), 0, { ...gaining, passesOver: true }).run).toEqual([0, 1]);
+  test('is passed over while three full batches of others wait, unless that is forbidden', () => {
+    expect(formBatch(tight, 0, gaining)).toEqual({ run: [1, 2, 3, 4], drop: [] });
+    expect(formBatch(tight, 0, { ...gaining, passesOver: false })).toEqual({ run: [0], drop: [] });
+    expect(formBatch(tight.slice(0, 12), 0, gaining).run).toEqual([0]);
+  });
+
+  test('is served where its own batch takes less than twice as long for each input', () => {
+    // 12 ms for two are 6 each, 14 for four are 3.5.
+    expect(formBatch([waiting({ deadlineAt: 12 }), ...others], 0, gaining).run).toEqual([0, 1]);
+  });
+
+  test('gives way to the largest batch that its replica can have, where that of the device is larger', () => {
+    const serviceMs = (_replica: string, size: number) => (size > 4 ? Number.POSITIVE_INFINITY : 10 + size);
+    expect(formBatch(tight, 0, { maxBatch: 16, serviceMs }).run).toEqual([1, 2, 3, 4]);
   });
 
   test('is not passed over for less important ones', () => {
-    const [first, ...others] = tight as [Waiting, ...Waiting[]];
-    const queue = [{ ...first, priority: 1 }, ...others];
-    expect(formBatch(queue, 0, { ...gaining, passesOver: true }).run).toEqual([0, 1]);
+    const [first, ...rest] = tight as [Waiting, ...Waiting[]];
+    expect(formBatch([{ ...first, priority: 1 }, ...rest], 0, gaining).run).toEqual([0]);
   });
 });
 

@@ -172,6 +172,18 @@ describe('a worker', () => {
     await worker.close();
   });
 
+  test('behind a long queue serves full batches before an urgent request that would keep one small', async () => {
+    const { engine, link, worker, run } = await readyWorker({ rowMs: 2, queueCapacity: 20 });
+    link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));
+    link.execute({ requestId: 'urgent', variant: 'copy', budgetMs: 11 }, rows(1, 2));
+    for (let index = 0; index < 12; index += 1) {
+      link.execute({ requestId: `patient-${index}`, variant: 'copy' }, rows(1, 2));
+    }
+    await run(0);
+    expect(engine.held[1]?.tensors[0]?.shape).toEqual([4, 2]);
+    await worker.close();
+  });
+
   test('gives up what a free slot could not answer in time any more, and runs what it could', async () => {
     const { clock, engine, link, worker, run } = await readyWorker();
     link.execute({ requestId: 'running', variant: 'copy' }, rows(1, 2));

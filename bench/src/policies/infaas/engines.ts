@@ -8,11 +8,11 @@ import type { Scenario } from '../../scenario/scenario.ts';
  */
 
 /** Batch sizes to which INFaaS fits its line [C: modelreg_server.cc]. */
-export const FITTED_BATCHES = [1, 4, 8] as const;
+const FITTED_BATCHES = [1, 4, 8] as const;
 /** Largest batch of an online engine [C: constants.h.templ, MAX_ONLINE_BATCH]. */
-export const MAX_ONLINE_BATCH = 32;
+const MAX_ONLINE_BATCH = 32;
 /** Sizes of GPU engines that a person registers [C: model_profile.config.template, inflatb1 to inflatb32]. */
-export const ENGINE_BATCHES = [1, 4, 8, 16, 32] as const;
+const ENGINE_BATCHES = [1, 4, 8, 16, 32] as const;
 
 /** A line through measured latencies: all that INFaaS knows of a variant's speed. */
 export interface LinearFit {

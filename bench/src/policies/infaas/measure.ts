@@ -5,11 +5,11 @@ import type { SimulatedWorker } from '../../simulator/policy.ts';
  */
 
 /** Requests to one worker within a second that blacklist it for new placements [C: queryfe_server.cc]. */
-export const MOST_REQUESTS_PER_SECOND = 200;
+const MOST_REQUESTS_PER_SECOND = 200;
 /** Milliseconds for which a worker stays blacklisted [C: `blacklist_executor(…, 2)`]. */
-export const WORKER_BLACKLIST_MS = 2_000;
+const WORKER_BLACKLIST_MS = 2_000;
 /** Utilisation that blacklists a worker for new placements [C: master_vm_daemon.cc, max_blacklist]. */
-export const BUSY_ABOVE = 0.8;
+const BUSY_ABOVE = 0.8;
 
 /** Counts what was sent to one worker in windows of a second. */
 export class RequestRate {

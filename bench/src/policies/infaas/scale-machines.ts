@@ -5,13 +5,13 @@
 /** Milliseconds between two looks [C: sleep_seconds]. */
 export const MACHINE_PERIOD_MS = 2_000;
 /** Least utilisation of a tier at which it gets a worker more [C: start script, 80 %]. */
-export const START_ABOVE = 0.8;
+const START_ABOVE = 0.8;
 /** Looks without a change after one [C: num_iter]. */
-export const BACK_OFF_LOOKS = 15;
+const BACK_OFF_LOOKS = 15;
 /** Looks with little use before a worker leaves [C: vm_shutdown_thresh]. */
-export const STOP_VOTES = 15;
+const STOP_VOTES = 15;
 /** Little use of the least used worker, and on average [C: *_shutdown_min, avg_*_shutdown_min]. */
-export const STOP_BELOW = {
+const STOP_BELOW = {
   pool: { least: 0.08, mean: 0.08 },
   edge: { least: 0.05, mean: 0.3 },
 } as const;

@@ -11,9 +11,9 @@ const LOAD_HEURISTIC = 0.0002;
 /** [C: cpuHueristic]: spare part of a CPU's capacity. */
 const CPU_SPARE = 0.05;
 /** [C]: the fastest engine is taken when replicating costs more than this many times its load. */
-export const UPGRADE_RATIO = 1.5;
+const UPGRADE_RATIO = 1.5;
 /** [C]: votes that have to be exceeded before a variant shrinks; one vote a second. */
-export const SCALE_DOWN_VOTES = { gpu: 20, cpu: 10 } as const;
+const SCALE_DOWN_VOTES = { gpu: 20, cpu: 10 } as const;
 
 /** How much a variant needs on a worker. */
 export interface ScaleNeed {

@@ -6,16 +6,16 @@ import type { Engine } from './engines.ts';
  */
 
 /** Engines of recent answers that are tried first [C: gmod_max_lru]. */
-export const RECENT_ENGINES = 5;
+const RECENT_ENGINES = 5;
 /** Part of the SLO that a decision may take [C]. */
-export const DECISION_SHARE_OF_SLO = 0.15;
+const DECISION_SHARE_OF_SLO = 0.15;
 /** Milliseconds to look up one variant's metadata [C: gmod_md_lat]. */
-export const LOOKUP_MS = 0.6;
-export const LEAST_CANDIDATES = 3;
+const LOOKUP_MS = 0.6;
+const LEAST_CANDIDATES = 3;
 /** Milliseconds added to engines that do not run, so that one that runs is always better [C]. */
-export const NOT_RUNNING_PENALTY_MS = 1_000;
+const NOT_RUNNING_PENALTY_MS = 1_000;
 /** Above this SLO, and below this latency, a GPU is not taken: "Don't pick GPU for CPU constraint" [C]. */
-export const LOOSE_SLO_MS = 100;
+const LOOSE_SLO_MS = 100;
 
 /** What is known of an engine at the moment of a decision. */
 export interface EngineState {

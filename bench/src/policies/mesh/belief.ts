@@ -1,16 +1,22 @@
 import { FRESH_FOR_MS } from '@nearfar/core';
 import type { Moments } from '@nearfar/protocol';
-import type { Profile } from '../../profile-table.ts';
-import type { SimulatedWorker } from '../../simulator/policy.ts';
-import { BelievedQueue } from './believed-queue.ts';
+import type { SimulatedRequest, SimulatedWorker } from '../../simulator/policy.ts';
+import { BelievedQueue, type BelievedRequest, type UnderWay } from './believed-queue.ts';
 
 /** What a request for a variant would meet on a worker. */
 export interface Expected {
   /** From when it is there until its batch starts. */
   readonly wait: Moments;
-  /** Inputs of the batch that it would join, itself included. */
+  /** Inputs of its batch, itself included. */
   readonly batch: number;
 }
+
+/** A queued request as the mesh knows it; undefined of one whose variant it does not know there. */
+export type Recognise = (
+  request: SimulatedRequest,
+  variant: string,
+  deviceClass: string,
+) => BelievedRequest | undefined;
 
 /** What is looked ahead in, one question at a time. */
 const SCRATCH = new BelievedQueue();
@@ -20,34 +26,30 @@ const MOST_STALENESS = 10;
 /**
  * What the mesh believes of one worker: its last load report, and what was sent since and has not been part of one. As in the
  * live mesh, a report comes with every answer and every so often; between them the worker is taken to go on as its profiles
- * say: whenever it is free it runs what waits for a variant as one batch.
+ * say.
  */
 export class WorkerBelief {
   readonly worker: SimulatedWorker;
-  readonly #profileOf: (task: string, variant: string, deviceClass: string) => Profile | undefined;
+  readonly #recognise: Recognise;
   readonly #queue = new BelievedQueue();
-  /** What is under way to it, by the time at which it will be there. */
-  readonly #underWay: { readonly profile: Profile; readonly reachesMs: number }[] = [];
+  /** By the time at which it will be there. */
+  readonly #underWay: UnderWay[] = [];
   #reportedMs = 0;
 
-  constructor(
-    worker: SimulatedWorker,
-    profileOf: (task: string, variant: string, deviceClass: string) => Profile | undefined,
-  ) {
+  constructor(worker: SimulatedWorker, recognise: Recognise) {
     this.worker = worker;
-    this.#profileOf = profileOf;
+    this.#recognise = recognise;
   }
 
   /** Takes in how the worker is at `nowMs`. */
   report(nowMs: number): void {
     const { queue, deviceClass, predictedFreeMs } = this.worker;
     this.#reportedMs = nowMs;
-    this.#forgetReached(nowMs);
+    this.#underWay.splice(0, this.#reached(nowMs));
     this.#queue.reset(Math.max(nowMs, predictedFreeMs));
-    for (let position = 0; position < queue.length; position += 1) {
-      const task = queue[position]?.task ?? '';
-      const profile = this.#profileOf(task, this.worker.variantAt(position), deviceClass);
-      if (profile !== undefined) this.#queue.wait(profile);
+    for (const [position, request] of queue.entries()) {
+      const known = this.#recognise(request, this.worker.variantAt(position), deviceClass);
+      if (known !== undefined) this.#queue.wait(known);
     }
   }
 
@@ -57,48 +59,52 @@ export class WorkerBelief {
     return this.#queue.backlogMs(nowMs);
   }
 
-  /** A request was sent that will be there at `reachesMs`. */
-  sent(profile: Profile, reachesMs: number): void {
+  /** A request was sent. */
+  sent(request: UnderWay): void {
     let position = this.#underWay.length;
-    while (position > 0 && (this.#underWay[position - 1]?.reachesMs ?? 0) > reachesMs) position -= 1;
-    this.#underWay.splice(position, 0, { profile, reachesMs });
+    while (position > 0 && (this.#underWay[position - 1] as UnderWay).reachesMs > request.reachesMs) {
+      position -= 1;
+    }
+    this.#underWay.splice(position, 0, request);
   }
 
   /**
-   * What a request for the variant would meet that is there at `reachesMs`: it joins those of its variant that wait then, and
-   * all other variants' batches go first. The spread grows with the wait and with the age of the report.
+   * What a request would meet that is there at `reachesMs`, behind what is more urgent. The spread grows with the wait and with
+   * the age of the report.
    */
-  expected(profile: Profile, nowMs: number, reachesMs: number): Expected {
+  expected(request: UnderWay, nowMs: number): Expected {
+    const { reachesMs } = request;
     this.#goOn(nowMs);
-    const then = SCRATCH;
-    then.copy(this.#queue);
-    for (const sent of this.#underWay) {
-      if (sent.reachesMs > reachesMs) break;
-      then.arrive(sent.profile, sent.reachesMs);
+    SCRATCH.copy(this.#queue);
+    const there = this.#reached(reachesMs);
+    for (let index = 0; index < there; index += 1) {
+      const sent = this.#underWay[index] as UnderWay;
+      SCRATCH.arrive(sent, sent.reachesMs);
     }
-    then.runUntil(reachesMs);
-    const { waitMs, batch } = then.ahead(profile, reachesMs);
+    SCRATCH.runUntil(reachesMs);
+    const { waitMs, batch } = SCRATCH.ahead(request, reachesMs, this.#underWay, there);
     const staleness = Math.min(MOST_STALENESS, (nowMs - this.#reportedMs) / FRESH_FOR_MS);
     const deviation = 0.5 * waitMs * (1 + Math.max(0, staleness - 1));
-    const S = (globalThis as any).SQ?.get(this.worker.deviceClass) ?? 0;
-    return { wait: { meanMs: waitMs, varianceMs2: deviation * deviation + S }, batch };
+    return { wait: { meanMs: waitMs, varianceMs2: deviation * deviation }, batch };
   }
 
   /** Lets the queue go on until now, with what has reached it since. */
   #goOn(nowMs: number): void {
-    let reached = 0;
-    for (const { profile, reachesMs } of this.#underWay) {
-      if (reachesMs > nowMs) break;
-      this.#queue.arrive(profile, reachesMs);
-      reached += 1;
+    const reached = this.#reached(nowMs);
+    for (let index = 0; index < reached; index += 1) {
+      const sent = this.#underWay[index] as UnderWay;
+      this.#queue.arrive(sent, sent.reachesMs);
     }
     if (reached > 0) this.#underWay.splice(0, reached);
     this.#queue.runUntil(nowMs);
   }
 
-  #forgetReached(nowMs: number): void {
+  /** How many of those under way are there by then. */
+  #reached(timeMs: number): number {
     let reached = 0;
-    while ((this.#underWay[reached]?.reachesMs ?? Number.POSITIVE_INFINITY) <= nowMs) reached += 1;
-    this.#underWay.splice(0, reached);
+    while (reached < this.#underWay.length && (this.#underWay[reached] as UnderWay).reachesMs <= timeMs) {
+      reached += 1;
+    }
+    return reached;
   }
 }

@@ -12,8 +12,9 @@ import {
 import type { Moments, PriceTable } from '@nearfar/protocol';
 import type { Profile } from '../../profile-table.ts';
 import type { Scenario, ScenarioTask } from '../../scenario/scenario.ts';
-import type { SimulatedCaller } from '../../simulator/policy.ts';
+import type { SimulatedCaller, SimulatedRequest } from '../../simulator/policy.ts';
 import type { WorkerBelief } from './belief.ts';
+import type { BelievedRequest, UnderWay } from './believed-queue.ts';
 
 const PICO_USD_PER_USD = 1e12;
 const BYTES_PER_GB = 1_000_000_000;
@@ -38,7 +39,7 @@ export class OptionBuilder {
 
   /** A worker's, as a request that is decided now would find it. */
   remote(
-    caller: SimulatedCaller,
+    request: SimulatedRequest,
     task: ScenarioTask,
     belief: WorkerBelief,
     profile: Profile,
@@ -46,7 +47,7 @@ export class OptionBuilder {
     way: Way = 'there-and-back',
   ): Option {
     const { worker } = belief;
-    const { wait, batch } = belief.expected(profile, nowMs, nowMs + this.wayThereMs(caller, task, way));
+    const { wait, batch } = belief.expected(this.underWay(request, task, profile, nowMs, way), nowMs);
     const { meanMs } = profile.service(batch);
     // A batch is decided by what one more input adds to it.
     const addedMs = batch === 1 ? meanMs : Math.max(0, meanMs - profile.service(batch - 1).meanMs);
@@ -63,7 +64,7 @@ export class OptionBuilder {
       deviceClass: worker.deviceClass,
       accuracy: profile.accuracy,
       parts: {
-        network: this.network(caller, task, way),
+        network: this.network(request.caller, task, way),
         queue: wait,
         compute: profile.moments(batch),
         load: ZERO,
@@ -114,15 +115,28 @@ export class OptionBuilder {
     );
   }
 
-  /** Until a request that is sent now is predicted to be at a worker. */
-  wayThereMs(
-    { rttMs }: SimulatedCaller,
-    { payloadBytes }: ScenarioTask,
+  /** A request for a variant as a worker's queue will hold it. */
+  queued(
+    { caller, deadlineMs }: SimulatedRequest,
+    { answerBytes }: ScenarioTask,
+    profile: Profile,
+  ): BelievedRequest {
+    const backMs = this.#seesNetwork ? caller.rttMs / 2 + answerBytes / this.#scenario.network.bytesPerMs : 0;
+    return { profile, deadlineAt: deadlineMs - backMs };
+  }
+
+  /** The same, with when it would be there if it were sent now. */
+  underWay(
+    request: SimulatedRequest,
+    task: ScenarioTask,
+    profile: Profile,
+    nowMs: number,
     way: Way = 'there-and-back',
-  ): number {
-    return way === 'back' || !this.#seesNetwork
-      ? 0
-      : rttMs / 2 + payloadBytes / this.#scenario.network.bytesPerMs;
+  ): UnderWay {
+    const { deadlineAt } = this.queued(request, task, profile);
+    const isThere = way === 'back' || !this.#seesNetwork;
+    const thereMs = request.caller.rttMs / 2 + task.payloadBytes / this.#scenario.network.bytesPerMs;
+    return { profile, deadlineAt, reachesMs: nowMs + (isThere ? 0 : thereMs) };
   }
 
   /** What is predicted of a caller's way; nothing where the mesh does not look. */

@@ -8,14 +8,14 @@ import type { Highs } from './solver.ts';
  */
 
 /** Demand that is planned for, as a multiple of what is expected [C: configs, beta]. */
-export const DEMAND_HEADROOM = 1.05;
+const DEMAND_HEADROOM = 1.05;
 /** Steps by which the demand is cut until there is a plan, and the least [C: ilp.py]. */
-export const DEMAND_STEP = 0.05;
-export const LEAST_DEMAND = 0.2;
+const DEMAND_STEP = 0.05;
+const LEAST_DEMAND = 0.2;
 /** Relative gap at which the solver stops [C: ilp.py, MIPGap]. */
-export const RELATIVE_GAP = 0.5;
+const RELATIVE_GAP = 0.5;
 /** Nodes of the search after which there is no plan for a part of the demand. Not a time, so that every machine finds the same. */
-export const MOST_NODES = 2_000;
+const MOST_NODES = 2_000;
 
 /** A variant on a device class that may be used: accurate enough, and quick enough for one input. */
 export interface ProteusOption {
