@@ -6,6 +6,7 @@ import { slowdownCurve } from '../fidelity/contention.ts';
 import { fitToLive, type History } from '../fidelity/fit-to-live.ts';
 import { type LivePlan, type LiveRun, type LiveStretch, runLive } from '../fidelity/live-run.ts';
 import { simulateReplay } from '../fidelity/simulated-replay.ts';
+import { SLO_TARGET } from '../fidelity/stage.ts';
 
 const TRACE = join('traces', 'twitter_2021-08_day1_rps.csv');
 /** Draws of the noise that the compared minutes are simulated with. */
@@ -15,7 +16,7 @@ const DRAWS = 5;
 const PLAN: Omit<LivePlan, 'source'> = {
   poolWorkers: 2,
   throttling: 2,
-  capacity: { target: 0.98, fromPerSecond: 15, growth: 1.5, halvings: 3, seconds: 12 },
+  capacity: { target: SLO_TARGET, fromPerSecond: 15, growth: 1.5, halvings: 3, seconds: 12 },
   training: [
     { load: 0.15, seconds: 40 },
     { load: 0.45, seconds: 40 },

@@ -25,18 +25,19 @@ export async function replay(
   sloMs: number,
 ): Promise<Replayed> {
   const startsAt = performance.timeOrigin + performance.now() + LEAD_MS;
-  const ofPage = page.replay(
-    schedule.filter(({ isOfPage }) => isOfPage),
-    startsAt,
-  );
-  const others = overHttp(
-    http,
-    schedule.filter(({ isOfPage }) => !isOfPage),
-    startsAt,
-    sloMs,
-  );
-  const ended = [...(await ofPage), ...(await others)];
-  return { startedAt: startsAt, requests: ended.toSorted((a, b) => a.sentMs - b.sentMs) };
+  const [ofPage, others] = await Promise.all([
+    page.replay(
+      schedule.filter(({ isOfPage }) => isOfPage),
+      startsAt,
+    ),
+    overHttp(
+      http,
+      schedule.filter(({ isOfPage }) => !isOfPage),
+      startsAt,
+      sloMs,
+    ),
+  ]);
+  return { startedAt: startsAt, requests: [...ofPage, ...others].toSorted((a, b) => a.sentMs - b.sentMs) };
 }
 
 async function overHttp(

@@ -143,7 +143,7 @@ export function quickDesign(seed: number): Design {
     [
       ...placed({ ...quick, trace: 'gamma-1', load: 0.6 }, seed),
       ...placed({ ...quick, trace: 'gamma-4', load: 1.2 }, seed),
-      { kind: 'fleet', point: { ...quick, browserShare: 0.7, trace: 'gamma-1', load: 0.3 }, seed },
+      { kind: 'fleet', point: { ...quick, trace: 'gamma-1', load: 0.3 }, seed },
     ],
     2,
   );

@@ -3,6 +3,7 @@ import { intervalOf } from './interval.ts';
 import { isMet, metricsOf, TARGETS } from './metrics.ts';
 import { boundRatio, costRatio, gapPoints, meanOf, saving } from './ratios.ts';
 import type { FleetRecord, JobRecord, PlaceRecord } from './records.ts';
+import { SIZED } from './run-fleet.ts';
 import { type JudgedPoint, sorted } from './sorted-records.ts';
 
 /** The tables of `docs/placement-results.md`, from the records of a run. */
@@ -78,41 +79,37 @@ function policies(place: readonly PlaceRecord[]): string {
   return table(['policy', ...header], rows);
 }
 
+/** Over all traces: what the results file has of each would be too long a table. */
 function fleets(fleet: readonly FleetRecord[]): string {
-  const rows = grouped(fleet, ({ job: { point } }) => [
-    point.trace,
-    percent(point.load, 0),
-    percent(point.browserShare, 0),
-  ]).flatMap(([names, records]) =>
-    ['clipper', 'tfserving', 'always-pool'].map((policy) => {
+  const ordered = fleet.toSorted(({ job: { point: a } }, { job: { point: b } }) => {
+    return a.load - b.load || a.browserShare - b.browserShare;
+  });
+  const groups = Map.groupBy(ordered, ({ job: { point } }) => `${point.load} ${point.browserShare}`);
+  const rows = [...groups].flatMap(([name, records]) =>
+    SIZED.map((policy) => {
       const compared = records.flatMap(({ job, baselines: { [policy]: entry } }) =>
         entry === undefined ? [] : [{ job, ...entry }],
       );
       return [
-        ...names,
+        ...name.split(' '),
         `\`${policy}\``,
-        counts(compared[0]?.baseline.counts),
         overSeeds(compared, ({ baseline }) => baseline.figures.attainment * 100),
         overSeeds(compared, ({ mesh }) => mesh.figures.attainment * 100),
         overSeeds(compared, ({ mesh, baseline }) => mesh.sustained / baseline.sustained),
-        counts(records[0]?.mesh?.counts),
         overSeeds(records, (record) => saving(record, 'costUsd', policy) ?? []),
         overSeeds(records, (record) => saving(record, 'marginalUsd', policy) ?? []),
       ];
     }),
   );
   const header = [
-    'trace',
     'load',
     'capable',
     'policy',
-    'its fleet (first seed)',
     'in time %',
-    'mesh there %',
-    'mesh takes × load',
-    'fleet of the mesh',
+    'mesh on its fleet %',
+    'load that the mesh takes there ÷ its own',
     'cost ÷ mesh',
-    'marginal ÷ mesh',
+    'marginal cost ÷ mesh',
   ];
   return table(header, rows);
 }
@@ -153,12 +150,6 @@ function grouped<Entry extends { readonly job: { readonly point: Point } }>(
   });
   const groups = Map.groupBy(ordered, (entry) => names(entry).join('\u0000'));
   return [...groups].map(([key, group]) => [key.split('\u0000'), group]);
-}
-
-function counts(fleet: Readonly<Record<string, number>> | undefined): string {
-  if (fleet === undefined) return 'none is enough';
-  const names = Object.entries(fleet).filter(([, count]) => count > 0);
-  return names.map(([deviceClass, count]) => `${count} ${deviceClass.split(':')[0]}`).join(', ');
 }
 
 /** The mean of what records say, with the interval over seeds: each seed counts as the mean of its own records. */

@@ -1,5 +1,6 @@
 import {
   browserCostPicoUsd,
+  type CalibrationCurve,
   certain,
   NO_PRICES,
   networkTime,
@@ -25,6 +26,16 @@ export const REVISION = 1;
 /** Which way of a request is still ahead: to a worker and back, or, once it is in the mesh, only back. */
 export type Way = 'there-and-back' | 'back';
 
+/** A variant on a worker, for a request. */
+export interface RemoteFacts {
+  readonly task: ScenarioTask;
+  readonly way: Way;
+  readonly belief: WorkerBelief;
+  readonly profile: Profile;
+  /** Corrects the predicted latency; undefined = it stays as it is. */
+  readonly calibration: CalibrationCurve | undefined;
+}
+
 /** Makes the options that `decide` weighs out of what the mesh believes. */
 export class OptionBuilder {
   /** Prices of scarce capacity, by which every option is weighed from now on. */
@@ -40,11 +51,8 @@ export class OptionBuilder {
   /** A worker's, as a request that is decided now would find it. */
   remote(
     request: SimulatedRequest,
-    task: ScenarioTask,
-    belief: WorkerBelief,
-    profile: Profile,
+    { task, way, belief, profile, calibration }: RemoteFacts,
     nowMs: number,
-    way: Way = 'there-and-back',
   ): Option {
     const { worker } = belief;
     const { wait, batch } = belief.expected(this.underWay(request, task, profile, nowMs, way), nowMs);
@@ -73,11 +81,17 @@ export class OptionBuilder {
       worstCostPicoUsd: costPicoUsd,
       pricePicoUsd: Math.round(priceOf(this.prices, worker.tier, worker.deviceClass) * addedMs),
       blockers: [],
+      ...(calibration !== undefined && { calibration }),
     };
   }
 
   /** The caller's own device, for a variant that it has. */
-  browser(caller: SimulatedCaller, profile: Profile, nowMs: number): Option {
+  browser(
+    caller: SimulatedCaller,
+    profile: Profile,
+    nowMs: number,
+    calibration: CalibrationCurve | undefined,
+  ): Option {
     const compute = profile.moments(1);
     const waitMs = Math.max(0, caller.predictedFreeMs - nowMs);
     const costPicoUsd = this.browserCostPicoUsd(profile);
@@ -98,6 +112,7 @@ export class OptionBuilder {
       costPicoUsd,
       worstCostPicoUsd: costPicoUsd,
       blockers: [],
+      ...(calibration !== undefined && { calibration }),
     };
   }
 
