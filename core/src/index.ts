@@ -46,6 +46,7 @@ export {
   cascadeQuantileMs,
 } from './cascade-option.ts';
 export { type CascadeStages, cascadeFacts, cascadeStages, stageForms } from './cascade-stages.ts';
+export { ClassUses, type ObservedWorker, type Used } from './class-uses.ts';
 export { activatedScores, classify } from './classify.ts';
 export {
   type BatchPart,
