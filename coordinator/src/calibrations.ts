@@ -10,10 +10,9 @@ import {
   type WorkerPlace,
 } from '@nearfar/core';
 import type { VariantSpec } from '@nearfar/protocol';
-import type { FleetWorker } from './fleet-worker.ts';
 
 /** Levels whose promises are counted for `/metrics`. */
-export const COUNTED_LEVELS = [0.95, 0.99] as const;
+const COUNTED_LEVELS = [0.95, 0.99] as const;
 
 /** Promises of one level: how many were put to the test, and how many of them held. */
 export interface PromiseCount {
@@ -39,15 +38,9 @@ export class Calibrations {
   }
 
   /**
-   * The correction of what is predicted from here to the worker and back, the caller's own network not included;
-   * undefined while there is none.
+   * The correction, at each worker of such a place, of what is predicted from here to the worker and back, the caller's own
+   * network not included; undefined while there is none.
    */
-  curve(variant: VariantSpec, worker: Pick<FleetWorker, 'id' | 'hello'>): PlacementCurve | undefined {
-    const { tier, device } = worker.hello;
-    return this.#book.curve({ ...nameOf(variant), tier, deviceClass: device.deviceClass }, worker.id);
-  }
-
-  /** `curve` at each worker of such a place, for whoever asks for many. */
   curves(
     variant: VariantName,
     { tier, deviceClass }: Pick<WorkerPlace, 'tier' | 'deviceClass'>,

@@ -13,13 +13,13 @@ import type { FleetWorker } from './fleet-worker.ts';
 import { isSameSpeed, type OfferSources, type PlaceKind, placeKind, TaskOffers } from './task-offers.ts';
 
 /** Numbers of inputs for which a task's offers are kept; most requests have one. */
-const MAX_SIZES = 16;
+const MAX_SIZES = 64;
 
 /** Steps of a link's logarithm: links within about a tenth of each other count as one. */
 const LINK_STEP = 0.1;
 
 /** A worker to which this many bytes have not left yet is not reached in time; more would only pile up here. */
-export const HIGH_WATER_BYTES = 8 * 1024 * 1024;
+const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 
 /** What the index needs of its coordinator. */
 export interface FleetIndexParts extends OfferSources {
@@ -97,7 +97,8 @@ export class FleetIndex {
     }
     let offers = bySize.get(rows);
     if (offers === undefined) {
-      if (bySize.size >= MAX_SIZES) bySize.clear();
+      const [oldest] = bySize.keys();
+      if (bySize.size >= MAX_SIZES && oldest !== undefined) bySize.delete(oldest);
       offers = new TaskOffers(this.#parts, task, rows);
       bySize.set(rows, offers);
     }

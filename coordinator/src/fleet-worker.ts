@@ -11,6 +11,7 @@ import {
   type WorkerHello,
   type WorkerMessage,
 } from '@nearfar/protocol';
+import { after } from './after.ts';
 
 /** Reports in a row that a worker may owe until it counts as silent and gets no more work. */
 export const SILENT_AFTER_REPORTS = 3;
@@ -19,6 +20,7 @@ export const LOST_AFTER_REPORTS = 10;
 
 /** A request on its way to a worker. */
 export interface Execution {
+  /** Unique among all executions, also those of the same request. */
   readonly requestId: string;
   readonly spec: VariantSpec;
   readonly tensors: readonly Tensor[];
@@ -189,7 +191,10 @@ export class FleetWorker {
    */
   async execute(execution: Execution): Promise<Executed> {
     const { requestId, spec, signal, timeoutMs, onLate } = execution;
-    if (signal.aborted) throw cancelled();
+    if (signal.aborted) {
+      onLate?.(undefined);
+      throw cancelled();
+    }
     if (this.state !== 'active') throw this.#lost(`is ${this.state}`);
     if (this.#inFlight.size >= this.credits) {
       throw new MeshError(
@@ -197,7 +202,6 @@ export class FleetWorker {
         `Worker "${this.id}" has all of its ${this.credits} credits in use`,
       );
     }
-    const settled = new AbortController();
     const { promise, resolve, reject } = Promise.withResolvers<Executed>();
     this.#inFlight.set(requestId, { resolve, reject });
     const giveUp = (error: MeshError) => {
@@ -210,20 +214,17 @@ export class FleetWorker {
       giveUp(cancelled());
     };
     signal.addEventListener('abort', onAbort, { once: true });
-    this.#clock.sleep(timeoutMs, settled.signal).then(
-      () => giveUp(deadlineExceeded(timeoutMs)),
-      () => undefined, // Settled first: the timer is no longer needed.
-    );
+    const stopTimer = after(this.#clock, timeoutMs, () => giveUp(deadlineExceeded(timeoutMs)));
     try {
       this.#send(execution);
       const executed = await promise;
       checkOutputs(spec, execution.rows, executed);
       return executed;
     } finally {
-      settled.abort();
+      stopTimer();
       signal.removeEventListener('abort', onAbort);
-      this.#inFlight.delete(requestId);
-      this.#onChange();
+      // An answer took it out already, and said so.
+      if (this.#inFlight.delete(requestId)) this.#onChange();
     }
   }
 
@@ -280,6 +281,7 @@ export class FleetWorker {
     this.#inFlight.clear();
     for (const onLate of this.#late.values()) onLate(undefined);
     this.#late.clear();
+    this.#onChange();
   }
 
   /** Ends the session. */

@@ -6,6 +6,7 @@ import {
   type VariantSpec,
   type WorkerHello,
 } from '@nearfar/protocol';
+import { after } from './after.ts';
 import { FleetWorker, LOST_AFTER_REPORTS } from './fleet-worker.ts';
 import type { Log } from './options.ts';
 
@@ -41,6 +42,8 @@ export interface WorkerGrant {
 export class Fleet {
   readonly #options: FleetOptions;
   readonly #workers = new Map<string, FleetWorker>();
+  /** They by id, until one comes or goes: decisions and reports ask for them far more often. */
+  #byId: readonly FleetWorker[] | undefined;
   readonly #pending = new Set<CoordinatorSideLink>();
   readonly #closing = new AbortController();
   #isWatching = false;
@@ -49,9 +52,10 @@ export class Fleet {
     this.#options = options;
   }
 
-  /** Workers by id. */
+  /** Workers by id; the same list until one comes or goes. */
   list(): readonly FleetWorker[] {
-    return [...this.#workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    this.#byId ??= [...this.#workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return this.#byId;
   }
 
   /** Connected workers. */
@@ -71,14 +75,12 @@ export class Fleet {
       return;
     }
     let worker: FleetWorker | undefined;
-    const greeted = new AbortController();
     this.#pending.add(link);
-    clock.sleep(HELLO_WITHIN_MS, greeted.signal).then(
-      () => link.close(CLOSE_CODES.lost, `No worker-hello within ${HELLO_WITHIN_MS} ms`),
-      () => undefined, // Greeted or closed in time.
+    const stopTimer = after(clock, HELLO_WITHIN_MS, () =>
+      link.close(CLOSE_CODES.lost, `No worker-hello within ${HELLO_WITHIN_MS} ms`),
     );
     link.onClose(({ code, reason }) => {
-      greeted.abort();
+      stopTimer();
       this.#pending.delete(link);
       if (worker === undefined) return;
       worker.lose(`was lost (${code}${reason === '' ? '' : `: ${reason}`})`);
@@ -92,7 +94,7 @@ export class Fleet {
           link.close(CLOSE_CODES.badFrame, `Expected worker-hello first, got ${message.type}`);
           return;
         }
-        greeted.abort();
+        stopTimer();
         this.#pending.delete(link);
         worker = this.#greet(message, link, grant);
         return;
@@ -114,6 +116,7 @@ export class Fleet {
     for (const link of this.#pending) link.close(CLOSE_CODES.lost, 'The mesh is shutting down');
     for (const worker of this.#workers.values()) worker.close(CLOSE_CODES.lost, 'The mesh is shutting down');
     this.#workers.clear();
+    this.#byId = undefined;
   }
 
   #greet(hello: WorkerHello, link: CoordinatorSideLink, grant: WorkerGrant): FleetWorker | undefined {
@@ -144,6 +147,7 @@ export class Fleet {
     }
     const worker: FleetWorker = new FleetWorker(hello, link, clock, () => this.#options.onWorker?.(worker));
     this.#workers.set(worker.id, worker);
+    this.#byId = undefined;
     this.#options.onWorker?.(worker);
     former?.close(CLOSE_CODES.superseded, 'A newer session of this worker took over');
     const { sessionId, credits } = worker;
@@ -156,6 +160,7 @@ export class Fleet {
 
   #forget(workerId: string): void {
     this.#workers.delete(workerId);
+    this.#byId = undefined;
     this.#options.onGone?.(workerId);
   }
 

@@ -15,7 +15,7 @@ import type { Context } from './context.ts';
 import { cascadesFor } from './steps/cascade.ts';
 
 /** For how long a page may decide by itself. Pages ask again well before, for the fleet's newest load. */
-export const LEASE_TTL_MS = LIMITS.maxLeaseTtlMs;
+const LEASE_TTL_MS = LIMITS.maxLeaseTtlMs;
 
 /**
  * Places of a variant on one tier and device class that a lease tells of: the mesh chooses the worker anew anyway, so that

@@ -109,21 +109,18 @@ export class TaskOffers {
 
   /** Forgets what may have changed since it was found. */
   refresh(now: number): void {
-    const { book, dominance, shadowPrices } = this.#sources;
-    const isPriced = shadowPrices.table === this.#priceTable;
+    const { book, shadowPrices } = this.#sources;
+    const { table } = shadowPrices;
     const mayBeOld = now - this.#madeAt < RENEW_AFTER_MS && !this.#isLacking;
     const isMeasured = book.version === this.#bookVersion || mayBeOld;
-    const isDominated = [...this.#dominators].every(
-      ([deviceClass, known]) => dominance.dominators(this.#task, deviceClass) === known,
-    );
-    if (isPriced && isMeasured && isDominated) return;
+    if (table === this.#priceTable && isMeasured && this.#isDominatedAsBefore()) return;
     this.#numbers.clear();
     this.#dominators.clear();
     this.list.invalidate();
     this.#isLacking = false;
     this.#madeAt = now;
     this.#bookVersion = book.version;
-    this.#priceTable = shadowPrices.table;
+    this.#priceTable = table;
   }
 
   /** What a variant takes and costs at a kind of worker. */
@@ -150,6 +147,13 @@ export class TaskOffers {
       this.#dominators.set(deviceClass, found);
     }
     return found;
+  }
+
+  #isDominatedAsBefore(): boolean {
+    for (const [deviceClass, known] of this.#dominators) {
+      if (this.#sources.dominance.dominators(this.#task, deviceClass) !== known) return false;
+    }
+    return true;
   }
 
   #find(variant: VariantSpec, { tier, deviceClass, usdPerHour }: PlaceKind): OfferNumbers {

@@ -1,6 +1,6 @@
 import type { Moments } from '@nearfar/protocol';
 import { normalQuantile, onTimeProbability, quantileMs, sumMoments, ZERO } from './distribution.ts';
-import { type Blocker, type LatencyParts, type Option, totalLatency } from './estimate.ts';
+import { type Blocker, type LatencyParts, type Option, pricedPicoUsd, totalLatency } from './estimate.ts';
 import type { RequestSpec } from './request-spec.ts';
 
 /*
@@ -193,7 +193,7 @@ function stageOptions(
   const blocked = new Map<number, StageOption>();
   for (const option of options) {
     if (!isStage(option)) continue;
-    const entry = { option, pricedPicoUsd: priced(option), reachMs: reachOf(option, spec, spread) };
+    const entry = { option, pricedPicoUsd: pricedPicoUsd(option), reachMs: reachOf(option, spec, spread) };
     const places = mayGo(spec, option) && !isBlocked(option) ? open : blocked;
     const best = places.get(entry.pricedPicoUsd);
     if (best === undefined || isSooner(entry, best)) places.set(entry.pricedPicoUsd, entry);
@@ -247,8 +247,8 @@ function isBetterPair(spec: CascadeDemands, a: Option, b: Option, deadlineMs: nu
   if (aWill !== bWill) return aWill;
   const byTime = cascadeMeanMs(a) - cascadeMeanMs(b);
   const order = aWill
-    ? priced(a) - priced(b) || byTime
-    : bProbability - aProbability || byTime || priced(a) - priced(b);
+    ? pricedPicoUsd(a) - pricedPicoUsd(b) || byTime
+    : bProbability - aProbability || byTime || pricedPicoUsd(a) - pricedPicoUsd(b);
   return (order || compareNames(a, b) || compareNames(a.second?.option ?? a, b.second?.option ?? b)) < 0;
 }
 
@@ -256,10 +256,6 @@ function willDo({ sloTarget, maxCostPicoUsd }: CascadeDemands, option: Option, p
   return (
     probability >= sloTarget && (maxCostPicoUsd === undefined || option.worstCostPicoUsd <= maxCostPicoUsd)
   );
-}
-
-function priced({ costPicoUsd, pricePicoUsd = 0 }: Option): number {
-  return costPicoUsd + pricePicoUsd;
 }
 
 function mayGo({ privacy }: CascadeDemands, { tier }: Option): boolean {

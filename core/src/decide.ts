@@ -1,6 +1,6 @@
 import { cascadeMeanMs, cascadeProbability, cascadeQuantileMs } from './cascade-option.ts';
 import { toUsd } from './cost.ts';
-import type { Option } from './estimate.ts';
+import { type Option, pricedPicoUsd } from './estimate.ts';
 import type { RequestSpec } from './request-spec.ts';
 
 /** Why an option is not feasible for a request. */
@@ -120,8 +120,9 @@ export function decide(spec: RequestSpec, options: readonly Option[], elapsedMs 
  * cascade both stages. Empty when there was none. See `CalibrationBook.passedOver`.
  */
 export function passedOver(spec: RequestSpec, decision: Decision): readonly PlacedVariant[] {
-  const { candidates, choice } = decision;
+  // Not to be asked for before: where this is known, the candidates may be judged only when somebody looks at them.
   if (decision.passedOver !== undefined) return decision.passedOver;
+  const { candidates, choice } = decision;
   const order = spec.prefer === 'accuracy' ? BY_ACCURACY : BY_COST;
   const passed = candidates.filter((candidate) => {
     const { option, reasons, spentMs } = candidate;
@@ -232,11 +233,6 @@ function keepsPrivacy({ privacy }: RequestSpec, { tier, second }: Option): boole
 function placesOf({ tier, second }: Option): string {
   const other = second?.option.tier;
   return other === undefined || other === tier ? `${tier} tier` : `${tier} or the ${other} tier`;
-}
-
-/** What an option costs and what it uses of scarce capacity, at its price. */
-function pricedPicoUsd({ costPicoUsd, pricePicoUsd = 0 }: Option): number {
-  return costPicoUsd + pricePicoUsd;
 }
 
 type Order = (a: JudgedOption, b: JudgedOption) => number;

@@ -2,6 +2,7 @@ import type { Lease, LeasedOption, Moments, VariantSpec } from '@nearfar/protoco
 import type { CalibrationCurve } from './calibration.ts';
 import { browserCostPicoUsd } from './cost.ts';
 import { sumMoments, ZERO } from './distribution.ts';
+import { NO_PRICES, priceOf } from './prices.ts';
 import { blend, type ServiceTime, widen } from './profile.ts';
 
 /** A predicted latency, kept in parts so that it recombines for another tier. */
@@ -57,15 +58,17 @@ export interface Option {
   readonly second?: { readonly rate: number; readonly option: Option; readonly first: Option };
 }
 
+/** What an option costs and what it uses of scarce capacity, at its price, in picodollars. */
+export function pricedPicoUsd({ costPicoUsd, pricePicoUsd = 0 }: Option): number {
+  return costPicoUsd + pricePicoUsd;
+}
+
 /** How a caller reaches the mesh, or a worker its coordinator. */
 export interface NetworkPath {
   readonly rtt: Moments;
   /** Undefined = so fast that size does not matter. */
   readonly bytesPerMs: number | undefined;
 }
-
-/** A path inside one process. */
-export const NO_NETWORK: NetworkPath = { rtt: ZERO, bytesPerMs: undefined };
 
 /** Round trip plus the transfer of `bytes`; the transfer's spread is taken as a quarter of its mean. */
 export function networkTime(path: NetworkPath, bytes: number): Moments {
@@ -150,24 +153,15 @@ export function optionsUnderLease(
       ...facts,
       costPicoUsd: facts.costPicoUsd * rows,
       worstCostPicoUsd: facts.worstCostPicoUsd * rows,
-      pricePicoUsd: Math.round(pricePerMs(lease, facts) * compute.meanMs * rows),
+      pricePicoUsd: Math.round(
+        priceOf(lease.shadowPrices ?? NO_PRICES, facts.tier, facts.deviceClass) * compute.meanMs * rows,
+      ),
       parts: partsOf({ link, wait, compute }),
       ...(uncorrected !== undefined && { uncorrected: partsOf(uncorrected) }),
       blockers: isOnlyStage ? [ONLY_A_STAGE] : [],
     }),
   );
   return [...local, ...remote];
-}
-
-/** Picodollars of one busy millisecond of scarce capacity; 0 where the lease names no price. */
-function pricePerMs(
-  { shadowPrices }: Lease,
-  { tier, deviceClass }: Pick<LeasedOption, 'tier' | 'deviceClass'>,
-): number {
-  const priced = shadowPrices?.prices.find(
-    (entry) => entry.tier === tier && entry.deviceClass === deviceClass,
-  );
-  return priced?.picoUsdPerMs ?? 0;
 }
 
 const ONLY_A_STAGE: Blocker = {

@@ -6,10 +6,10 @@ import type { Option } from './estimate.ts';
 export const HEDGE_QUANTILE = 0.95;
 
 /** Largest share of requests that are hedged, unless the mesh is told otherwise: as many as overrun `HEDGE_QUANTILE`. */
-export const DEFAULT_MAX_HEDGE_SHARE = 0.05;
+const DEFAULT_MAX_HEDGE_SHARE = 0.05;
 
 /** A second execution that is more likely late than on time is not worth what it costs. */
-export const LEAST_HEDGE_CHANCE = 0.5;
+const LEAST_HEDGE_CHANCE = 0.5;
 
 /** A shorter overrun says more about timers than about the worker. */
 const LEAST_HEDGE_DELAY_MS = 2;

@@ -93,7 +93,6 @@ export {
   browserOption,
   type LatencyParts,
   type NetworkPath,
-  NO_NETWORK,
   networkTime,
   type Option,
   optionsUnderLease,
@@ -113,12 +112,10 @@ export {
   parseGolden,
 } from './golden.ts';
 export {
-  DEFAULT_MAX_HEDGE_SHARE,
   HEDGE_QUANTILE,
   HedgeBudget,
   hedgeChoice,
   hedgeDelayMs,
-  LEAST_HEDGE_CHANCE,
 } from './hedge.ts';
 export {
   imageToTensor,
@@ -174,7 +171,7 @@ export {
   PlacementIndex,
 } from './placement/placement-index.ts';
 export type { Place as WorkerPlace } from './placement/worker-group.ts';
-export { checkLinearProgram, LinearProgramBuilder, MAX_PROGRAM_SIZE } from './plan/linear-program.ts';
+export { checkLinearProgram, LinearProgramBuilder } from './plan/linear-program.ts';
 export {
   type ClassPlan,
   type Demand,

@@ -182,6 +182,7 @@ export const coordinatorMessageSchema = v.variant('type', [
   v.object({ type: v.literal('variant-unload'), task: nameSchema, variant: nameSchema, revision }),
   v.object({
     type: v.literal('execute-request'),
+    /** Of this execution alone: a request that is executed again, also here, gets another. */
     requestId: opaqueIdSchema,
     /** Rises by one with each request on this session. */
     sequence: count,

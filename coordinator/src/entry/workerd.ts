@@ -7,6 +7,7 @@ import {
   createMemoryProfiles,
   createMemoryRegistry,
 } from '../drivers/memory.ts';
+import { sleepBy } from '../drivers/sleep.ts';
 import type { Log } from '../options.ts';
 
 /** How a coordinator in workerd is set up. */
@@ -39,22 +40,10 @@ export async function createWorkerdCoordinator(options: WorkerdCoordinatorOption
 const workerdClock: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
-  sleep: (delayMs, signal) =>
-    new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = () => {
-        clearTimeout(timer);
-        reject(signal?.reason);
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      }, delayMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    }),
+  sleep: sleepBy((wake, delayMs) => {
+    const timer = setTimeout(wake, delayMs);
+    return () => clearTimeout(timer);
+  }),
 };
 
 async function refusePicture(

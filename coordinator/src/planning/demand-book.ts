@@ -21,7 +21,10 @@ export interface ForecastStream extends DemandStream {
   readonly requestsPerSecond: number;
 }
 
-/** Streams that are kept; when there are more, the one that was idle longest gives way. */
+/**
+ * Streams that are kept; when there are more, the one that was idle longest gives way, of equally idle ones that of which the
+ * fewest inputs came lately: a caller who asks for something else each time drives nobody out.
+ */
 export const MAX_STREAMS = 512;
 /** A stream without requests for so long is forgotten: an hour of the default interval. */
 const FORGET_AFTER_INTERVALS = 720;
@@ -38,6 +41,8 @@ interface Kept {
   readonly stream: DemandStream;
   readonly forecaster: Forecaster;
   count: number;
+  /** In the interval before. */
+  countBefore: number;
   idleIntervals: number;
 }
 
@@ -48,10 +53,14 @@ export class DemandBook {
   /** Counts a request of so many inputs. What has to stay in the page never needs a worker. */
   count(task: RegisteredTask, spec: RequestSpec, rows: number): void {
     if (spec.privacy === 'local_only') return;
-    const pinned = task.variants.find(({ variant }) => variant === spec.variant);
-    const stages =
-      pinned?.cascade === undefined ? [spec.variant] : [pinned.cascade.small, pinned.cascade.large];
-    for (const variant of stages) this.#count(task, spec, variant, rows);
+    const { variant } = spec;
+    const cascade =
+      variant === undefined ? undefined : task.variants.find((entry) => entry.variant === variant)?.cascade;
+    if (cascade === undefined) {
+      this.#count(task, spec, variant, rows);
+    } else {
+      for (const stage of [cascade.small, cascade.large]) this.#count(task, spec, stage, rows);
+    }
   }
 
   /**
@@ -65,6 +74,7 @@ export class DemandBook {
     for (const [key, kept] of this.#streams) {
       if (elapsedSeconds > 0) kept.forecaster.observe((kept.count * intervalSeconds) / elapsedSeconds);
       kept.idleIntervals = kept.count > 0 ? 0 : kept.idleIntervals + 1;
+      kept.countBefore = kept.count;
       kept.count = 0;
       if (kept.idleIntervals > FORGET_AFTER_INTERVALS) {
         this.#streams.delete(key);
@@ -102,15 +112,19 @@ export class DemandBook {
       },
       forecaster: new Forecaster(),
       count: rows,
+      countBefore: 0,
       idleIntervals: 0,
     });
   }
 
   #giveWay(): void {
-    let idlest: [string, Kept] | undefined;
-    for (const entry of this.#streams) {
-      if (idlest === undefined || entry[1].idleIntervals > idlest[1].idleIntervals) idlest = entry;
-    }
-    if (idlest !== undefined) this.#streams.delete(idlest[0]);
+    let least: Kept | undefined;
+    for (const kept of this.#streams.values()) if (least === undefined || isLess(kept, least)) least = kept;
+    if (least !== undefined) this.#streams.delete(least.stream.key);
   }
+}
+
+function isLess(a: Kept, b: Kept): boolean {
+  if (a.idleIntervals !== b.idleIntervals) return a.idleIntervals > b.idleIntervals;
+  return a.count + a.countBefore < b.count + b.countBefore;
 }

@@ -47,29 +47,30 @@ export function holdings({
     if (isSomewhere) continue;
     for (const worker of workers) if (worker.canRun(key)) held.get(worker.id)?.add(key);
   }
-  const staysReady = (worker: Holder, key: string) =>
-    worker.ready.has(key) && held.get(worker.id)?.has(key) === true;
-  const isServed = (demand: Holding['demands'][number], without: Holder, withoutKey: string) =>
-    workers.some((worker) =>
-      keys.some(
-        (key) =>
-          !(worker === without && key === withoutKey) && staysReady(worker, key) && demand(worker, key),
-      ),
-    );
+  // What is ready and stays: replicas of each key anywhere and in the pool, and those that serve each demand.
+  const anywhere = new Map<string, number>();
+  const inPool = new Map<string, number>();
+  const serving = demands.map(() => 0);
+  const count = (worker: Holder, key: string, by: 1 | -1) => {
+    if (!worker.ready.has(key)) return;
+    anywhere.set(key, (anywhere.get(key) ?? 0) + by);
+    if (worker.tier === 'pool') inPool.set(key, (inPool.get(key) ?? 0) + by);
+    for (const [index, serves] of demands.entries()) {
+      if (serves(worker, key)) serving[index] = (serving[index] ?? 0) + by;
+    }
+  };
+  for (const worker of workers) for (const key of held.get(worker.id) ?? []) count(worker, key, 1);
   for (const worker of workers) {
     for (const key of keys) {
       const isSpare =
         worker.assigned.has(key) && !worker.needed.has(key) && !chosen.has(`${worker.id} ${key}`);
       if (!isSpare) continue;
-      const isElsewhere = workers.some(
-        (other) =>
-          other !== worker && staysReady(other, key) && (worker.tier === 'edge' || other.tier === 'pool'),
-      );
-      if (!isElsewhere) continue;
-      const isMissed = demands.some(
-        (demand) => worker.ready.has(key) && demand(worker, key) && !isServed(demand, worker, key),
-      );
-      if (!isMissed) held.get(worker.id)?.delete(key);
+      count(worker, key, -1);
+      const isElsewhere = ((worker.tier === 'pool' ? inPool : anywhere).get(key) ?? 0) > 0;
+      const isMissed =
+        worker.ready.has(key) && demands.some((serves, index) => serving[index] === 0 && serves(worker, key));
+      if (isElsewhere && !isMissed) held.get(worker.id)?.delete(key);
+      else count(worker, key, 1);
     }
   }
   return held;

@@ -152,7 +152,7 @@ function demandOf(stream: ForecastStream, task: RegisteredTask, missPicoUsd: num
 }
 
 /** Names of the variants that a stream may be served by; undefined = all. */
-export function allowedVariants(
+function allowedVariants(
   { model, variant }: Pick<ForecastStream, 'model' | 'variant'>,
   task: RegisteredTask,
 ): readonly string[] | undefined {

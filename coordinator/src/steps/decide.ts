@@ -25,10 +25,9 @@ const NOBODY: ReadonlyMap<string, string> = new Map();
 /**
  * Where a request should run. `blocked` holds the workers that refused or lost it, with their reasons.
  *
- * The index of the fleet chooses; of a page's request, to which its own network is added, and of one that has a priority, a look
- * at all options does. The
- * other candidates are put into words only for a reader, from what they were at the time: where there are many, of a request
- * that is refused or explained, and of a sample.
+ * The index of the fleet chooses; of a page's request, to which its own network is added, and of one that has a priority, a
+ * look at all options does. The other candidates are put into words only for a reader, from what they were at the time: where
+ * there are many, of a request that is refused or explained, and of a sample.
  */
 export function decideRequest(
   context: Context,

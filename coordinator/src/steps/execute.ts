@@ -90,7 +90,7 @@ export async function execute(
     const placement = place(context, admitted, decision);
     executions += 1;
     const first: Placed = { placement, decision, elapsedMs, isHedge: false };
-    const mayHedge = context.hedges.isOpen && !isHedged;
+    const mayHedge = context.hedges.isOpen && !isHedged && context.fleet.size > 1;
     const hedgeAfterMs = mayHedge ? hedgeDelayMs(placement.judged.option) : undefined;
     try {
       const answered = await race(context, admitted, first, { hedgeAfterMs, hedge: hedgeFor(first), onEnd });

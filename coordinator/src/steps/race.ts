@@ -1,5 +1,6 @@
 import type { Decision } from '@nearfar/core';
 import { type ExecuteResult, MeshError } from '@nearfar/protocol';
+import { after } from '../after.ts';
 import type { Context } from '../context.ts';
 import type { Executed } from '../fleet-worker.ts';
 import type { Admitted } from './admit.ts';
@@ -50,10 +51,10 @@ export function race(
 ): Promise<Answered> {
   const { promise, resolve, reject } = Promise.withResolvers<Answered>();
   const running = new Map<Placed, Run>();
-  const timer = new AbortController();
+  let stopTimer: (() => void) | undefined;
 
   const answer = (placed: Placed, executed: Executed) => {
-    timer.abort();
+    stopTimer?.();
     if (placed.isHedge) context.metrics.hedge('won');
     const [other] = running;
     if (other === undefined) {
@@ -72,7 +73,7 @@ export function race(
     if (placed.isHedge) context.metrics.hedge(isCancelled(error) ? 'cancelled' : 'lost');
     if (error instanceof MeshError) onEnd(placed, error);
     if (running.size > 0) return;
-    timer.abort();
+    stopTimer?.();
     reject(error);
   };
   const launch = (placed: Placed) => {
@@ -87,14 +88,16 @@ export function race(
 
   launch(first);
   if (hedgeAfterMs !== undefined) {
-    const overrun = () => {
-      const second = hedge();
-      if (second !== undefined) launch(second);
-    };
-    context.options.clock
-      .sleep(hedgeAfterMs, timer.signal)
-      .then(overrun, () => undefined)
-      .catch((error: unknown) => context.options.log('error', 'hedging failed', { error: String(error) }));
+    stopTimer = after(context.options.clock, hedgeAfterMs, () => {
+      // It may have ended in the very moment.
+      if (running.size === 0) return;
+      try {
+        const second = hedge();
+        if (second !== undefined) launch(second);
+      } catch (error) {
+        context.options.log('error', 'hedging failed', { error: String(error) });
+      }
+    });
   }
   return promise;
 }
@@ -133,7 +136,7 @@ function start(context: Context, admitted: Admitted, { placement, elapsedMs }: P
 
 async function attempt(
   context: Context,
-  { requestId, spec, tensors, rows }: Admitted,
+  { spec, tensors, rows }: Admitted,
   { placement, elapsedMs }: Pick<Placed, 'placement' | 'elapsedMs'>,
   signal: AbortSignal,
   onLate: (result: ExecuteResult | undefined) => void,
@@ -145,7 +148,8 @@ async function attempt(
   const budgetMs = placement.kind === 'meets-slo' ? Math.min(timeoutMs, spec.sloMs - elapsedMs) : timeoutMs;
   const { worker, variant, judged } = placement;
   const execution = {
-    requestId,
+    // Each has an id of its own: what is still to come of one that lost is not to be taken for the next on that worker.
+    requestId: crypto.randomUUID(),
     spec: variant,
     tensors,
     rows,

@@ -74,8 +74,11 @@ interface Found {
 /** Groups that are put in order with each report. */
 const SETTLED_PER_REPORT = 8;
 
-/** Groups without workers that are kept: a worker that comes back finds its offers in order. */
-const MAX_EMPTY_GROUPS = 256;
+/**
+ * Groups without workers that are kept, or as many as there are others: a worker that comes back finds its offers in order, and
+ * a decision walks over at most twice as many offers as there are.
+ */
+const KEPT_EMPTY_GROUPS = 8;
 
 /**
  * All places of a mesh, kept so that a decision looks at few of them.
@@ -153,7 +156,7 @@ export class PlacementIndex {
     this.#workers.set(id, entry);
     this.#groupOf.set(id, key);
     if (known === undefined) return;
-    found.group.setQueue(entry, known.freeAtMs, known.reportedAtMs);
+    found.group.setQueue(entry, known.freeAtMs, known.reportedAtMs, Number.NEGATIVE_INFINITY);
     found.group.setAvailable(entry, isAvailable);
   }
 
@@ -183,7 +186,7 @@ export class PlacementIndex {
   setQueue(id: string, freeAtMs: number, reportedAtMs: number, nowMs: number): void {
     const entry = this.#workers.get(id);
     if (entry === undefined || (entry.freeAtMs === freeAtMs && entry.reportedAtMs === reportedAtMs)) return;
-    entry.group.setQueue(entry, freeAtMs, reportedAtMs);
+    entry.group.setQueue(entry, freeAtMs, reportedAtMs, nowMs);
     // Reports are as many as workers, decisions are not: what can be put in order here need not be there.
     for (let step = 0; step < SETTLED_PER_REPORT; step += 1) {
       this.#turn = (this.#turn + 1) % this.#inTurn.length;
@@ -195,7 +198,7 @@ export class PlacementIndex {
   /** Notes work that went to a worker: `busyMs` of its time, over its slots. */
   dispatched(id: string, busyMs: number, nowMs: number): void {
     const entry = this.#workers.get(id);
-    entry?.group.setQueue(entry, Math.max(entry.freeAtMs, nowMs) + busyMs, entry.reportedAtMs);
+    entry?.group.setQueue(entry, Math.max(entry.freeAtMs, nowMs) + busyMs, entry.reportedAtMs, nowMs);
   }
 
   /** One worker of each group: all kinds of places that there are. */
@@ -365,7 +368,7 @@ export class PlacementIndex {
     entry.group.remove(entry);
     if (entry.group.size > 0) return;
     this.#empty += 1;
-    if (this.#empty <= MAX_EMPTY_GROUPS) return;
+    if (this.#empty <= Math.max(KEPT_EMPTY_GROUPS, this.#groups.size - this.#empty)) return;
     for (const [key, { group }] of this.#groups) if (group.size === 0) this.#groups.delete(key);
     this.#inTurn = [...this.#groups.values()].map(({ group }) => group);
     this.#empty = 0;

@@ -98,15 +98,14 @@ export class WorkerGroup {
     if (isAvailable) this.#putBusy(entry);
   }
 
-  /** Sets what is known of a worker's queue. */
-  setQueue(entry: IndexEntry, freeAtMs: number, reportedAtMs: number): void {
+  /** Sets what is known of a worker's queue at `nowMs`. One that was idle and has nothing to do stays where it is. */
+  setQueue(entry: IndexEntry, freeAtMs: number, reportedAtMs: number, nowMs: number): void {
     entry.freeAtMs = freeAtMs;
     entry.reportedAtMs = reportedAtMs;
     if (entry.place === 'busy') {
       this.#oldestMs = Math.min(this.#oldestMs, reportedAtMs);
       this.#busy.move(entry.slot, freeAtMs);
-    }
-    if (entry.place === 'idle') {
+    } else if (entry.place === 'idle' && freeAtMs > nowMs) {
       this.#idle.remove(entry.slot);
       this.#putBusy(entry);
     }

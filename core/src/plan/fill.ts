@@ -1,7 +1,7 @@
 import { type Packing, pack } from './pack.ts';
 import type { Integers } from './program.ts';
 import { pageRate } from './program.ts';
-import type { RouteMap } from './routes.ts';
+import { indicesBy, type RouteMap } from './routes.ts';
 
 /** A plan in numbers: the whole ones and the rates of everything. */
 export interface Filled {
@@ -91,12 +91,8 @@ class FillState {
     const { classes, demands } = map.input;
     this.#classUsedMs = new Float64Array(classes.length);
     this.#placeUsedMs = new Float64Array(map.places.length);
-    const routesOf = demands.map((): number[] => []);
-    for (const [index, { demand }] of map.routes.entries()) routesOf[demand]?.push(index);
-    const pagesOf = demands.map((): number[] => []);
-    for (const [index, { demand }] of map.pages.entries()) pagesOf[demand]?.push(index);
-    this.#routesOf = routesOf;
-    this.#pagesOf = pagesOf;
+    this.#routesOf = indicesBy(map.routes, demands.length, ({ demand }) => demand);
+    this.#pagesOf = indicesBy(map.pages, demands.length, ({ demand }) => demand);
     this.#routeRates = new Float64Array(map.routes.length);
     this.#pageRates = new Float64Array(map.pages.length);
     this.#unserved = new Float64Array(demands.length);

@@ -1,5 +1,5 @@
 import { pageRate } from './program.ts';
-import type { RouteMap } from './routes.ts';
+import { indicesBy, type RouteMap } from './routes.ts';
 
 const ROUNDS = 120;
 /** The first step, as a share of what a busy millisecond is worth; steps fall with the square root of the round. */
@@ -27,10 +27,8 @@ export function fluidPrices(map: RouteMap): Float64Array {
     const openRate = holdRate + (on !== undefined && on.loaded > 0 ? 0 : loadRate);
     return costPicoUsd + (openRate * busyMs) / replicaMs;
   });
-  const routesOf = demands.map((): number[] => []);
-  for (const [index, { demand }] of routes.entries()) routesOf[demand]?.push(index);
-  const pagesOf = demands.map((): number[] => []);
-  for (const [index, { demand }] of pages.entries()) pagesOf[demand]?.push(index);
+  const routesOf = indicesBy(routes, demands.length, ({ demand }) => demand);
+  const pagesOf = indicesBy(pages, demands.length, ({ demand }) => demand);
   const scale = typicalRate(map, costs, growing);
 
   const prices = new Float64Array(classes.length);

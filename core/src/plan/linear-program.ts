@@ -1,7 +1,7 @@
 import type { LinearProgram } from '../ports/solver.ts';
 
 /** Most columns, rows or entries of a program; a plan of 200 variants on 30 classes has about a tenth. */
-export const MAX_PROGRAM_SIZE = 2_000_000;
+const MAX_PROGRAM_SIZE = 2_000_000;
 
 /** Puts a linear program together, entry by entry. */
 export class LinearProgramBuilder {

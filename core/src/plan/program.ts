@@ -1,6 +1,6 @@
 import type { LinearProgram } from '../ports/solver.ts';
 import { LinearProgramBuilder } from './linear-program.ts';
-import type { RouteMap } from './routes.ts';
+import { indicesBy, type RouteMap } from './routes.ts';
 
 /** Whole numbers of a plan: how many workers of each class, and how many of them hold each place's variant. */
 export interface Integers {
@@ -115,7 +115,7 @@ export function planProgram(map: RouteMap, shape: PlanShape): PlanProgram {
   }
 
   const demandRows = endDemandRows(map, builder, { routes: routeColumns, pages: pageColumns, unserved });
-  const byClass = groupRoutes(map, classes.length, (place) => places[place]?.classIndex ?? 0);
+  const byClass = indicesBy(routes, classes.length, ({ place }) => places[place]?.classIndex ?? 0);
   const classRows = Int32Array.from(classes, (workerClass, index) => {
     const open = (byClass[index] ?? []).filter((route) => (routeColumns[route] ?? -1) >= 0);
     if (open.length === 0) return -1;
@@ -125,7 +125,7 @@ export function planProgram(map: RouteMap, shape: PlanShape): PlanProgram {
     const count = column >= 0 ? 0 : (fixed?.workers[index] ?? workerClass.max);
     return builder.endRow(Number.NEGATIVE_INFINITY, count * (workerMs[index] ?? 0));
   });
-  const byPlace = groupRoutes(map, places.length, (place) => place);
+  const byPlace = indicesBy(routes, places.length, ({ place }) => place);
   const placeRows = Int32Array.from(places, ({ replicaMs, classIndex }, index) => {
     const replicas = fixed?.replicas[index] ?? 0;
     // On every worker of the class: the class's own row says as much.
@@ -243,11 +243,4 @@ function crowds(
     if (apart.length > 0) found.push({ among: [...apart, place], most: 1 });
   }
   return found;
-}
-
-/** Indices of the routes by a group of their place. */
-function groupRoutes({ routes }: RouteMap, count: number, groupOf: (place: number) => number): number[][] {
-  const groups = Array.from({ length: count }, (): number[] => []);
-  for (const [index, { place }] of routes.entries()) groups[groupOf(place)]?.push(index);
-  return groups;
 }

@@ -121,6 +121,17 @@ export function findRoutes(input: PlanInput): RouteMap {
   return { input, places, routes, pages: pageRoutes(demands), workerMs, horizonSeconds };
 }
 
+/** Indices of items by the group that each is in, from 0 to below `count`; of one in no such group nowhere. */
+export function indicesBy<Item>(
+  items: readonly Item[],
+  count: number,
+  groupOf: (item: Item) => number,
+): readonly (readonly number[])[] {
+  const groups = Array.from({ length: count }, (): number[] => []);
+  for (const [index, item] of items.entries()) groups[groupOf(item)]?.push(index);
+  return groups;
+}
+
 /** A place with its routes, by demand. */
 interface Offer {
   readonly place: Omit<PlannedPlace, 'replicaMs'>;

@@ -42,9 +42,4 @@ export class Settler {
     }
     return new Map([...this.#settled].map(([name, { count }]) => [name, count]));
   }
-
-  /** Forgets a name: what it stands for is gone. */
-  forget(name: string): void {
-    this.#settled.delete(name);
-  }
 }

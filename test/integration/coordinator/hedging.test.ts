@@ -4,7 +4,7 @@ import { createToken } from '@nearfar/coordinator';
 import type { AccountRecord, Clock } from '@nearfar/core';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FakeWorker } from '../../support/coordinator/fake-worker.ts';
-import { sampleTask } from '../../support/coordinator/sample-task.ts';
+import { cascadeTask, SAMPLE_CASCADE, sampleTask } from '../../support/coordinator/sample-task.ts';
 import { SAMPLE_INPUT, TestMesh } from '../../support/coordinator/test-mesh.ts';
 import { ManualClock } from '../../support/worker/manual-clock.ts';
 
@@ -20,7 +20,7 @@ let dear: FakeWorker;
 /** Requests that `cheap` has not answered. */
 let held: { request: Readonly<Record<string, unknown>>; answer: () => void }[];
 
-async function start(maxHedgeShare?: number, withOther = true): Promise<void> {
+async function start(maxHedgeShare?: number, withOther = true, task = sampleTask()): Promise<void> {
   clock = new ManualClock();
   // Tokens know the time of day.
   const meshClock: Clock = {
@@ -30,7 +30,7 @@ async function start(maxHedgeShare?: number, withOther = true): Promise<void> {
   };
   const share = maxHedgeShare === undefined ? {} : { maxHedgeShare };
   mesh = await TestMesh.start({ clock: meshClock, reportEveryMs: 60_000, ...share });
-  await mesh.coordinator.register(sampleTask());
+  await mesh.coordinator.register(task);
   cheap = await mesh.serving('cheap', 1);
   held = [];
   cheap.onExecute = (request, tensors) =>
@@ -163,6 +163,27 @@ describe('a request that overruns what was predicted of it', () => {
     await expect.poll(() => hedges('cancelled')).toBe(1);
     expect(mesh.coordinator.fleet.list().map(({ inFlight }) => inFlight)).toEqual([0, 0]);
   });
+});
+
+test('what a worker gives of an execution that was cancelled is never taken for what it does next for the request', async () => {
+  await start(1, true, cascadeTask());
+  const [unsure, large] = [
+    [0, 0, 0.1],
+    [9, 0, 0],
+  ] as const;
+  dear.onExecute = (request, tensors) => dear.answer(request, tensors, unsure);
+  const path = `/v2/models/sample/versions/${SAMPLE_CASCADE}/infer`;
+  const answer = mesh.infer({}, path);
+  await expect.poll(() => held.length).toBe(1);
+  await clock.advance(OVERRUN_MS);
+  // The small stage was answered by the other worker; the large one goes to this one, which is idle as far as anybody knows.
+  await expect
+    .poll(() => held.map(({ request }) => request.variant))
+    .toEqual(['tiny-fp32-onnx', 'large-fp32-onnx']);
+  held[0]?.answer();
+  await expect.poll(() => metric('nearfar_wasted_busy_seconds_total')).toBe(0.002);
+  cheap.answerRows(held[1]?.request ?? {}, [large]);
+  expect((await answer).outputs?.[0]?.data).toEqual(large);
 });
 
 describe('hedging is kept', () => {

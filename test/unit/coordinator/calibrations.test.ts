@@ -1,4 +1,4 @@
-import { MeshError, type WorkerHello } from '@nearfar/protocol';
+import { MeshError } from '@nearfar/protocol';
 import { describe, expect, test } from 'vitest';
 import { Calibrations } from '../../../coordinator/src/calibrations.ts';
 import { sampleVariant } from '../../support/coordinator/sample-task.ts';
@@ -8,10 +8,9 @@ import { option, parts } from '../core/builders.ts';
 const VARIANT = sampleVariant();
 const PREDICTED = { meanMs: 20, varianceMs2: 16 };
 const OPTION = option({ ...VARIANT, accuracy: 0.9, parts: parts({ compute: PREDICTED }) });
-const WORKER = {
-  id: OPTION.worker,
-  hello: { tier: 'edge', device: { deviceClass: OPTION.deviceClass } } as WorkerHello,
-};
+const PLACE = { tier: 'edge', deviceClass: OPTION.deviceClass } as const;
+
+const curveOf = (calibrations: Calibrations) => calibrations.curves(VARIANT, PLACE)(OPTION.worker);
 
 /** Requests one after another, each of which takes so long and then ends as `how` says. */
 async function run(calibrations: Calibrations, clock: ManualClock, times: readonly number[], how = 'done') {
@@ -33,10 +32,10 @@ function about(meanMs: number, count: number): number[] {
 test('a prediction is corrected by what the ones before took', async () => {
   const clock = new ManualClock();
   const calibrations = new Calibrations(clock);
-  expect(calibrations.curve(VARIANT, WORKER)).toBeUndefined();
+  expect(curveOf(calibrations)).toBeUndefined();
   await run(calibrations, clock, about(60, 100));
-  expect(calibrations.curve(VARIANT, WORKER)?.meanMs(PREDICTED)).toBeGreaterThan(52);
-  expect(calibrations.curve(VARIANT, WORKER)?.meanMs(PREDICTED)).toBeLessThan(68);
+  expect(curveOf(calibrations)?.meanMs(PREDICTED)).toBeGreaterThan(52);
+  expect(curveOf(calibrations)?.meanMs(PREDICTED)).toBeLessThan(68);
 });
 
 test('the result and the error of a run are passed on', async () => {
@@ -51,18 +50,18 @@ describe('requests that were cut off', () => {
     const clock = new ManualClock();
     const calibrations = new Calibrations(clock);
     await run(calibrations, clock, about(20, 100));
-    const before = calibrations.curve(VARIANT, WORKER)?.quantileMs(PREDICTED, 0.95) ?? 0;
+    const before = curveOf(calibrations)?.quantileMs(PREDICTED, 0.95) ?? 0;
     await run(calibrations, clock, about(60, 10), 'dropped');
-    expect(calibrations.curve(VARIANT, WORKER)?.quantileMs(PREDICTED, 0.95)).toBeGreaterThan(1.5 * before);
+    expect(curveOf(calibrations)?.quantileMs(PREDICTED, 0.95)).toBeGreaterThan(1.5 * before);
   });
 
   test('at once say nothing', async () => {
     const clock = new ManualClock();
     const calibrations = new Calibrations(clock);
     await run(calibrations, clock, about(20, 100));
-    const before = calibrations.curve(VARIANT, WORKER)?.quantileMs(PREDICTED, 0.95) ?? 0;
+    const before = curveOf(calibrations)?.quantileMs(PREDICTED, 0.95) ?? 0;
     await run(calibrations, clock, Array<number>(20).fill(0), 'refused');
-    const after = calibrations.curve(VARIANT, WORKER)?.quantileMs(PREDICTED, 0.95) ?? 0;
+    const after = curveOf(calibrations)?.quantileMs(PREDICTED, 0.95) ?? 0;
     expect(after / before).toBeGreaterThan(0.93);
     expect(after / before).toBeLessThan(1.07);
   });
@@ -88,7 +87,7 @@ test('what was learnt of a revision goes with it', async () => {
   const clock = new ManualClock();
   const calibrations = new Calibrations(clock);
   await run(calibrations, clock, about(5, 200));
-  expect(calibrations.curve(VARIANT, WORKER)?.quantileMs(PREDICTED, 0.95)).toBeLessThan(10);
+  expect(curveOf(calibrations)?.quantileMs(PREDICTED, 0.95)).toBeLessThan(10);
   calibrations.forget(VARIANT);
-  expect(calibrations.curve(VARIANT, WORKER)).toBeUndefined();
+  expect(curveOf(calibrations)).toBeUndefined();
 });

@@ -105,4 +105,12 @@ describe('a demand book', () => {
     expect(streams).toHaveLength(MAX_STREAMS);
     expect(streams.some(({ minAccuracy }) => minAccuracy === 0.999)).toBe(false);
   });
+
+  test('keeps what is asked for often, however many ask for something else each time', () => {
+    const book = new DemandBook();
+    for (let request = 0; request < 10; request += 1) count(book, { min_accuracy: 0.999 });
+    book.tick(5);
+    for (let index = 0; index < 2 * MAX_STREAMS; index += 1) count(book, { min_accuracy: index / 10_000 });
+    expect(book.tick(5).some(({ minAccuracy }) => minAccuracy === 0.999)).toBe(true);
+  });
 });

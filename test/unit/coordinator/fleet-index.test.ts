@@ -3,6 +3,7 @@ import {
   decide,
   type LinkEnd,
   ProfileBook,
+  passedOver,
   resolveSpec,
   Sketch,
   type StoredReport,
@@ -269,6 +270,24 @@ describe('the index of the fleet', () => {
     expect(decideRequest(context, spec, ASKED, 0).choice.kind).toBe('refused');
     measure('edge');
     expect(decideRequest(context, spec, ASKED, 0).choice.kind).toBe('meets-slo');
+  });
+
+  test('judges what was not chosen only for whoever looks at it', () => {
+    const { context, join, measure } = setUp();
+    measure('edge');
+    join(0).deliver({ type: 'load-report', load: load(), replicas: replicas([0, 1, 2]) });
+    const spec = resolveSpec({}, {});
+    const decision = decideRequest(context, spec, ASKED, 0);
+    let looks = 0;
+    const watched = new Proxy(decision, {
+      get: (target, name) => {
+        if (name === 'candidates') looks += 1;
+        return Reflect.get(target, name);
+      },
+    });
+    expect(passedOver(spec, watched)).toEqual([]);
+    expect(looks).toBe(0);
+    expect(watched.candidates).toHaveLength(VARIANTS.length);
   });
 
   test('keeps every candidate of a small fleet, and of a large one all kinds for whoever asks to explain', () => {

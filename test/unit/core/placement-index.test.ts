@@ -458,7 +458,7 @@ describe('the index', () => {
   test('forgets groups that nobody belongs to any more', () => {
     const index = new PlacementIndex();
     for (let round = 0; round < 2_000; round += 1) index.setWorker({ ...worker('a'), usdPerHour: round });
-    expect(index.groups).toBeLessThan(300);
+    expect(index.groups).toBeLessThan(10);
     expect(index.samples(0)).toEqual(['a']);
   });
 
