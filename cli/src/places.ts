@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { usageError } from './exit-error.ts';
 
 /** A built package holds pages and models itself; in the repository they have folders of their own. */
 const PLACES = import.meta.url.endsWith('.ts')
@@ -48,6 +49,17 @@ export function dataDirectory(given: string | undefined): string | undefined {
   const beside = PLACES.data === undefined ? undefined : absolute(PLACES.data);
   const places = given === undefined ? [process.env.NEARFAR_DATA, beside] : [given];
   return places.find((place): place is string => place !== undefined && existsSync(join(place, 'mnist')));
+}
+
+/**
+ * The folder that `data:` in scenarios and eval data sets are looked for in: the one given, which has to be there, else
+ * `NEARFAR_DATA` or the one beside the repository; undefined where there is none.
+ */
+export function dataFolder(given: string | undefined): string | undefined {
+  if (given !== undefined && !existsSync(given)) {
+    throw usageError(`Expected --data to name a folder, found none at "${given}"`);
+  }
+  return given ?? (process.env.NEARFAR_DATA || dataDirectory(undefined));
 }
 
 function absolute(path: string): string {

@@ -6,6 +6,8 @@ export interface Progress {
 
 const WIDTH = 30;
 const DRAW_EVERY_MS = 250;
+/** To the start of the line, and away with what stands there. */
+const CLEAR_LINE = '\r\u001b[K';
 
 /** Draws a bar for work of `seconds` on standard error when that is a terminal; elsewhere says one line. */
 export function startProgress(seconds: number): Progress {
@@ -17,16 +19,14 @@ export function startProgress(seconds: number): Progress {
   const startedAt = performance.now();
   const draw = () => {
     const share = Math.min(1, (performance.now() - startedAt) / (seconds * 1_000));
-    const full = Math.round(share * WIDTH);
-    const left = Math.ceil(seconds * (1 - share));
-    stderr.write(`\r  calling [${'█'.repeat(full)}${' '.repeat(WIDTH - full)}] ${left} s left `);
+    stderr.write(barOf('calling', share, seconds * (1 - share)));
   };
   draw();
   const timer = setInterval(draw, DRAW_EVERY_MS);
   return {
     stop: () => {
       clearInterval(timer);
-      stderr.write('\r\u001b[K');
+      stderr.write(CLEAR_LINE);
     },
   };
 }
@@ -48,11 +48,15 @@ export function startShareProgress(label: string): ShareProgress {
       const now = performance.now();
       if (now - drawnAt < DRAW_EVERY_MS) return;
       drawnAt = now;
-      const full = Math.round(Math.min(1, share) * WIDTH);
-      const left =
-        share > 0 ? `${Math.ceil((((now - startedAt) / share) * (1 - share)) / 1_000)} s left` : '';
-      stderr.write(`\r  ${label} [${'█'.repeat(full)}${' '.repeat(WIDTH - full)}] ${left}\u001b[K`);
+      const leftSeconds = share > 0 ? (((now - startedAt) / share) * (1 - share)) / 1_000 : undefined;
+      stderr.write(barOf(label, Math.min(1, share), leftSeconds));
     },
-    stop: () => stderr.write('\r\u001b[K'),
+    stop: () => stderr.write(CLEAR_LINE),
   };
+}
+
+function barOf(label: string, share: number, leftSeconds: number | undefined): string {
+  const full = Math.round(share * WIDTH);
+  const left = leftSeconds === undefined ? '' : `${Math.ceil(leftSeconds)} s left`;
+  return `${CLEAR_LINE}  ${label} [${'█'.repeat(full)}${' '.repeat(WIDTH - full)}] ${left}`;
 }

@@ -1,6 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import type { Bench } from '../bench.ts';
 import { type MeshOptions, mesh } from '../policies/mesh.ts';
+import { committedScenario } from '../scenario/committed-scenario.ts';
 import { readScenario } from '../scenario/read-scenario.ts';
 import { createWorkload } from '../scenario/workload.ts';
 import { simulate } from '../simulator/simulate.ts';
@@ -32,14 +32,13 @@ export const ablations: Bench = {
   name: 'ablations',
   description: 'Attainment, violations and cost of the mesh with one part at a time left out',
   async run({ seed, say, seeds = SEEDS, quick = false, onProgress }) {
-    const file = fileURLToPath(new URL('../../scenarios/ablation/scenario.json', import.meta.url));
     const count = quick ? 1 : seeds;
     const sums = new Map<
       string,
       { requests: number; onTime: number; marginalUsd: number; accuracy: number }
     >();
     for (let index = 0; index < count; index += 1) {
-      const scenario = await readScenario(file, { seed: seed + index });
+      const scenario = await readScenario(committedScenario('ablation'), { seed: seed + index });
       const workload = createWorkload(scenario);
       for (const [position, [name, options]] of [...ABLATIONS].entries()) {
         const result = simulate(scenario, mesh(scenario, options), { workload });

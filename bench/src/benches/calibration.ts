@@ -3,6 +3,8 @@ import { measureDrift, widest } from '../drift/measure.ts';
 import { runDrift } from '../drift/run.ts';
 
 const RUNS = 5;
+/** Requests under way at once in a crowd: so many are promised something before the first of them shows that it was wrong. */
+const CROWD = 128;
 
 /** Whether promised latencies hold while speeds, profiles and neighbours change: the widest over five seeds. */
 export const calibration: Bench = {
@@ -18,6 +20,7 @@ export const calibration: Bench = {
     const settled = widest(reports.map((report) => report.settled));
     const spanning = widest(reports.map((report) => report.spanning));
     const uncalibrated = measureDrift(runDrift(seed, { isCalibrated: false }));
+    const crowded = widest(seeds.map((own) => measureDrift(runDrift(own, { inFlight: CROWD })).settled));
     const censored = measureDrift(runDrift(seed, { censoredShare: 0.1 }));
     return {
       coverage_95_min: settled.least95,
@@ -34,6 +37,8 @@ export const calibration: Bench = {
       censored_coverage_95_max: censored.settled.most95,
       censored_coverage_99_min: censored.settled.least99,
       censored_coverage_99_max: censored.settled.most99,
+      crowded_coverage_95_min: crowded.least95,
+      crowded_coverage_99_min: crowded.least99,
       uncalibrated_coverage_95_min: uncalibrated.settled.least95,
       uncalibrated_pinball_ratio: uncalibrated.pinballRatio,
     };

@@ -1,7 +1,7 @@
-import { fileURLToPath } from 'node:url';
 import type { Bench } from '../bench.ts';
-import { type CallerTally, countedByCaller } from '../cascades/by-caller.ts';
+import { type CallerTally, tallyByCaller } from '../cascades/by-caller.ts';
 import { mesh } from '../policies/mesh.ts';
+import { committedScenario } from '../scenario/committed-scenario.ts';
 import { readScenario } from '../scenario/read-scenario.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { createWorkload } from '../scenario/workload.ts';
@@ -27,9 +27,9 @@ export const cascades: Bench = {
           ['with', true],
           ['without', false],
         ] as const) {
-          const counted = countedByCaller(mesh(scenario, { hasCascades }), scenario, kindsOf(scenario));
-          simulate(scenario, counted.policy, { workload });
-          for (const [kind, tally] of counted.tallies) {
+          const { tallies, ...listeners } = tallyByCaller(scenario, kindsOf(scenario));
+          simulate(scenario, mesh(scenario, { hasCascades }), { workload, ...listeners });
+          for (const [kind, tally] of tallies) {
             add(sums[key], kind, tally);
             if (kind !== 'holds_large') add(sums[key], 'cannot_hold_large', tally);
           }
@@ -57,8 +57,7 @@ export const cascades: Bench = {
 
 /** `bench/scenarios/cascade-…`, with this seed. */
 export function cascadeScenario(name: string, seed: number): Promise<Scenario> {
-  const file = fileURLToPath(new URL(`../../scenarios/cascade-${name}/scenario.json`, import.meta.url));
-  return readScenario(file, { seed });
+  return readScenario(committedScenario(`cascade-${name}`), { seed });
 }
 
 /** Names what the devices of a class can hold of the scenario's task: the large stage, the small one alone, or nothing. */

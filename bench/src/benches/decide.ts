@@ -9,11 +9,11 @@ import {
   PlacementIndex,
   type ReplicaName,
   resolveSpec,
-  type Shift,
   sumMoments,
 } from '@nearfar/core';
 import type { Bench } from '../bench.ts';
 import { createUniform, STREAMS } from '../random.ts';
+import { nearestRank } from '../simulator/result.ts';
 import { measurePlans } from './plan.ts';
 
 const DECISIONS = 100_000;
@@ -23,33 +23,35 @@ const TASK = 'bench';
 /** Decisions a second of simulated time: 1,000 workers of 2.5 ms a request at four fifths of what they can do would be more. */
 const DECISIONS_PER_SECOND = 5_000;
 const DEVICE_CLASSES = ['cpu:a', 'cpu:b', 'cuda:c', 'cuda:d'];
+/** What the workers of a class that is behind have more to do than the others, in milliseconds. */
+const BEHIND_MS = 1_000;
 /** Round trips between coordinator and worker, in milliseconds. */
 const LINKS_MS = [1, 3, 12];
 
 /** How busy the fleet is: of an idle one the cheapest offer will do, of a busy one many have to be looked at. */
-export interface DecideLoad {
+interface DecideLoad {
   readonly workers: number;
   /** Mean backlog that a worker reports, in milliseconds. */
   readonly backlogMs: number;
-  /** What workers have more to do than that, by device class: those that are far behind are passed over. */
-  readonly behindMs?: Readonly<Record<string, number>>;
+  /** How many device classes are a second behind, those with the cheapest offers first: they are passed over. Default 0. */
+  readonly classesBehind?: number;
   /** Whether predictions are calibrated, and each answer changes by how much. Default false. */
   readonly isCalibrated?: boolean;
 }
 
 /** The times of single decisions, in microseconds, and how many offers each looked at on average. */
-export interface DecideTimes {
+interface DecideTimes {
   readonly medianUs: number;
   readonly p99Us: number;
   readonly looks: number;
 }
 
 /**
- * Decides `decisions` times among workers that hold 100 variants each, all of them feasible by accuracy. Between decisions
+ * Decides 100,000 times among workers that hold 100 variants each, all of them feasible by accuracy. Between decisions
  * every worker reports its load once a second of simulated time, and what was chosen is dispatched. Each decision is timed
  * by itself, garbage collection included; the median of an empty timing is subtracted.
  */
-export function timeDecisions(load: DecideLoad, seed: number, decisions = DECISIONS): DecideTimes {
+function timeDecisions(load: DecideLoad, seed: number): DecideTimes {
   const random = createUniform(seed, STREAMS.decisions);
   const variants: ReplicaName[] = Array.from({ length: VARIANTS }, (_, index) => ({
     task: TASK,
@@ -57,32 +59,40 @@ export function timeDecisions(load: DecideLoad, seed: number, decisions = DECISI
     revision: 1,
   }));
   const book = new CalibrationBook();
-  const facts = new Map<string, Omit<OfferFacts, 'calibration'>>();
+  const facts = new Map(
+    DEVICE_CLASSES.map((deviceClass) => [
+      deviceClass,
+      new Map(variants.map(({ variant }) => [variant, makeFacts(variant, random)])),
+    ]),
+  );
   const list = new OfferList(variants, ({ variant }, { tier, deviceClass, speed }) => {
-    const name = `${variant} ${deviceClass}`;
-    const made = facts.get(name) ?? makeFacts(variant, random);
-    facts.set(name, made);
+    const made = facts.get(deviceClass)?.get(variant);
+    if (made === undefined) throw new RangeError(`Expected ${variant} to be known on ${deviceClass}`);
     if (load.isCalibrated !== true) return made;
     return { ...made, calibration: book.live(keyOf(variant, tier, deviceClass), speed) };
   });
+  const behind = new Set(byCheapestOffer(facts).slice(0, load.classesBehind ?? 0));
   const index = new PlacementIndex();
   const workers = Array.from({ length: load.workers }, (_, worker) => workerOf(worker, variants));
   for (const worker of workers) index.setWorker(worker);
-  const byId = new Map(workers.map((worker) => [worker.id, worker]));
+  // Some workers are slower than their like.
+  const byId = new Map(
+    workers.map((worker, number) => [worker.id, { worker, slower: 1 + (number % 7) / 50 }]),
+  );
   const network = { meanMs: 5, varianceMs2: 4 };
   const specs = [20, 50, 100, 300].map((sloMs) => resolveSpec({ slo_ms: sloMs, min_accuracy: 0.8 }, {}));
   const reportsPerDecision = load.workers / DECISIONS_PER_SECOND;
   let owedReports = 0;
   let reporter = 0;
   let nowMs = 0;
-  const times = new Float64Array(decisions);
+  const times = new Float64Array(DECISIONS);
   let looksBefore = 0;
-  for (let round = -WARM_UP; round < decisions; round += 1) {
+  for (let round = -WARM_UP; round < DECISIONS; round += 1) {
     if (round === 0) looksBefore = index.looks;
     nowMs += 1_000 / DECISIONS_PER_SECOND;
     for (owedReports += reportsPerDecision; owedReports >= 1; owedReports -= 1) {
-      const behindMs = load.behindMs?.[classOf(reporter)] ?? 0;
-      const backlogMs = behindMs - Math.log(1 - random()) * load.backlogMs;
+      const backlogMs =
+        (behind.has(classOf(reporter)) ? BEHIND_MS : 0) - Math.log(1 - random()) * load.backlogMs;
       index.setQueue(workers[reporter]?.id ?? '', nowMs + backlogMs, nowMs, nowMs);
       reporter = (reporter + 1) % workers.length;
     }
@@ -93,12 +103,11 @@ export function timeDecisions(load: DecideLoad, seed: number, decisions = DECISI
     const { offer, worker, wait } = choice;
     const { tier, deviceClass, link } = offer.group.facts;
     const predicted = sumMoments([network, link, wait, offer.compute]);
-    // Some workers are slower than their like, and all of them vary.
-    const slower = 1 + (byId.get(worker)?.id.length ?? 0) / 100;
-    const tookMs = predicted.meanMs * slower * Math.exp(0.2 * (random() + random() + random() - 1.5));
-    book.observe(keyOf(offer.variant, tier, deviceClass), worker, predicted, tookMs);
     const known = byId.get(worker);
-    if (known !== undefined) index.setWorker({ ...known, speed: book.speed(worker) });
+    if (known === undefined) throw new RangeError(`Expected "${worker}" to be a worker of the fleet`);
+    const tookMs = predicted.meanMs * known.slower * Math.exp(0.2 * (random() + random() + random() - 1.5));
+    book.observe(keyOf(offer.variant, tier, deviceClass), worker, predicted, tookMs);
+    index.setWorker({ ...known.worker, speed: book.speed(worker) });
     const passed = choice.passedOver;
     if (passed !== undefined) {
       const { facts: place } = passed.offer.group;
@@ -107,9 +116,8 @@ export function timeDecisions(load: DecideLoad, seed: number, decisions = DECISI
   }
   const emptyUs = emptyTimer();
   const sorted = times.toSorted();
-  const at = (share: number) =>
-    Math.max(0, (sorted[Math.min(decisions - 1, Math.ceil(share * decisions) - 1)] ?? 0) - emptyUs);
-  return { medianUs: at(0.5), p99Us: at(0.99), looks: (index.looks - looksBefore) / decisions };
+  const at = (share: number) => Math.max(0, nearestRank(sorted, share) - emptyUs);
+  return { medianUs: at(0.5), p99Us: at(0.99), looks: (index.looks - looksBefore) / DECISIONS };
 }
 
 /** By itself, so that the compiler treats it as it treats the coordinator's code, not as the inside of one long loop. */
@@ -127,7 +135,9 @@ function timeOne(
   return choice;
 }
 
-function makeFacts(model: string, random: () => number): Omit<OfferFacts, 'calibration'> {
+type MadeFacts = Omit<OfferFacts, 'calibration'>;
+
+function makeFacts(model: string, random: () => number): MadeFacts {
   const meanMs = 2 + 18 * random();
   const costPicoUsd = Math.round(meanMs * (20_000 + 200_000 * random()));
   return {
@@ -140,7 +150,14 @@ function makeFacts(model: string, random: () => number): Omit<OfferFacts, 'calib
   };
 }
 
-function workerOf(number: number, ready: readonly ReplicaName[], speed?: Shift): IndexedWorker {
+/** The device classes in the order of their cheapest offers. */
+function byCheapestOffer(facts: ReadonlyMap<string, ReadonlyMap<string, MadeFacts>>): string[] {
+  const cheapest = (offers: ReadonlyMap<string, MadeFacts>) =>
+    Math.min(...[...offers.values()].map(({ costPicoUsd, pricePicoUsd }) => costPicoUsd + pricePicoUsd));
+  return [...facts].toSorted(([, a], [, b]) => cheapest(a) - cheapest(b)).map(([deviceClass]) => deviceClass);
+}
+
+function workerOf(number: number, ready: readonly ReplicaName[]): IndexedWorker {
   const deviceClass = classOf(number);
   const linkMs = LINKS_MS[Math.floor(number / DEVICE_CLASSES.length) % LINKS_MS.length] ?? 0;
   return {
@@ -149,7 +166,7 @@ function workerOf(number: number, ready: readonly ReplicaName[], speed?: Shift):
     deviceClass,
     usdPerHour: 0.8,
     link: { meanMs: linkMs, varianceMs2: (linkMs / 4) ** 2 },
-    speed,
+    speed: undefined,
     ready,
   };
 }
@@ -183,7 +200,7 @@ function emptyTimer(): number {
     const startedAt = process.hrtime.bigint();
     times[round] = Number(process.hrtime.bigint() - startedAt) / 1_000;
   }
-  return times.toSorted()[times.length >> 1] ?? 0;
+  return nearestRank(times.toSorted(), 0.5);
 }
 
 /** `nearfar bench decide`. */
@@ -205,23 +222,23 @@ export const decideBench: Bench = {
     const small = of('100 workers', { workers: 100, backlogMs: 5 });
     const middle = of('1,000 workers', { workers: 1_000, backlogMs: 5 });
     const large = of('10,000 workers', { workers: 10_000, backlogMs: 5 });
-    const behindMs = { 'cpu:a': 1_000, 'cpu:b': 1_000, 'cuda:c': 1_000 };
+    const classesBehind = DEVICE_CLASSES.length - 1;
     const busy = of('1,000 workers, three classes of four far behind', {
       workers: 1_000,
       backlogMs: 5,
-      behindMs,
+      classesBehind,
     });
     const calibrated = of('1,000 workers, calibrated', { workers: 1_000, backlogMs: 5, isCalibrated: true });
     const calibratedBusy = of('1,000 workers, calibrated, three classes of four far behind', {
       workers: 1_000,
       backlogMs: 5,
-      behindMs,
+      classesBehind,
       isCalibrated: true,
     });
     const overload = of('1,000 workers, all far behind', {
       workers: 1_000,
       backlogMs: 5,
-      behindMs: { ...behindMs, 'cuda:d': 1_000 },
+      classesBehind: DEVICE_CLASSES.length,
     });
     const { plan_ms_200x30, plan_gap_200x30 } = await measurePlans({ seed, say });
     return {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Forecaster } from '@nearfar/core';
 import type { Bench } from '../bench.ts';
+import { quantileLoss } from '../quantile-loss.ts';
 import { badScenario } from '../scenario/bad-scenario.ts';
 
 /** In the folder with data sets. */
@@ -67,11 +68,11 @@ export function compareToLastValue(
     const middle = forecaster.quantile(horizon, 0.5);
     const upper = forecaster.quantile(horizon, 0.9);
     own.mae += Math.abs(actual - middle);
-    own.pinball_50 += pinball(actual, middle, 0.5);
-    own.pinball_90 += pinball(actual, upper, 0.9);
+    own.pinball_50 += quantileLoss(actual, middle, 0.5);
+    own.pinball_90 += quantileLoss(actual, upper, 0.9);
     last.mae += Math.abs(actual - value);
-    last.pinball_50 += pinball(actual, value, 0.5);
-    last.pinball_90 += pinball(actual, value, 0.9);
+    last.pinball_50 += quantileLoss(actual, value, 0.5);
+    last.pinball_90 += quantileLoss(actual, value, 0.9);
     if (actual <= upper) below += 1;
     steps += 1;
   }
@@ -81,8 +82,4 @@ export function compareToLastValue(
     pinball_90: own.pinball_90 / last.pinball_90,
     coverage_90: below / steps,
   };
-}
-
-function pinball(actual: number, quantile: number, level: number): number {
-  return actual >= quantile ? level * (actual - quantile) : (1 - level) * (quantile - actual);
 }

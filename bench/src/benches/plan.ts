@@ -2,6 +2,7 @@ import { createHighsSolver } from '@nearfar/coordinator/highs';
 import { greedyPlan, type Plan, type PlanInput, planGap, type Solver, solvePlan } from '@nearfar/core';
 import type { Bench, BenchOptions } from '../bench.ts';
 import { planInstance } from '../plan-instance.ts';
+import { nearestRank } from '../simulator/result.ts';
 
 const SIZE = { variants: 200, classes: 30 };
 const INSTANCES = 5;
@@ -64,7 +65,10 @@ async function timed(input: PlanInput, solver: Solver): Promise<{ found: Plan; m
 }
 
 function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+  return nearestRank(
+    values.toSorted((a, b) => a - b),
+    0.5,
+  );
 }
 
 function percent(share = Number.NaN): string {

@@ -1,5 +1,7 @@
 import type { Scenario } from '../scenario/scenario.ts';
-import type { Policy, SimulatedOutcome, SimulatedRequest, SimulatedStage } from '../simulator/policy.ts';
+import type { SimulatedOutcome, SimulatedRequest, SimulatedStage } from '../simulator/policy.ts';
+import type { SimulateOptions } from '../simulator/simulate.ts';
+import { BYTES_PER_GB, MS_PER_HOUR } from '../units.ts';
 
 /** What the requests of callers of one kind came to. */
 export interface CallerTally {
@@ -11,15 +13,13 @@ export interface CallerTally {
   marginalUsd: number;
 }
 
-const MS_PER_HOUR = 3_600_000;
-const BYTES_PER_GB = 1_000_000_000;
-
-/** A policy whose requests are counted by the kind of their callers. Each pays its share of its batches. */
-export function countedByCaller(
-  policy: Policy,
+/** Counts the requests of a run by the kind of their callers; `simulate` is given it. Each pays its share of its batches. */
+export function tallyByCaller(
   scenario: Scenario,
   kindOf: (deviceClass: string | undefined) => string,
-): { readonly policy: Policy; readonly tallies: ReadonlyMap<string, CallerTally> } {
+): Required<Pick<SimulateOptions, 'onEnded' | 'onEscalated'>> & {
+  readonly tallies: ReadonlyMap<string, CallerTally>;
+} {
   const tallies = new Map<string, CallerTally>();
   const tallyOf = ({ caller: { deviceClass } }: SimulatedRequest) => {
     const kind = kindOf(deviceClass);
@@ -40,7 +40,7 @@ export function countedByCaller(
   /** Requests whose price was counted with their small stage. */
   const paid = new Set<number>();
 
-  const finished = (request: SimulatedRequest, outcome: SimulatedOutcome) => {
+  const onEnded = (request: SimulatedRequest, outcome: SimulatedOutcome) => {
     const { tier, deviceClass, kind, isOnTime } = outcome;
     const tally = tallyOf(request);
     tally.requests += 1;
@@ -56,7 +56,7 @@ export function countedByCaller(
       tally.marginalUsd += (bytes * scenario.egressUsdPerGb) / BYTES_PER_GB;
     }
   };
-  const escalated = (request: SimulatedRequest, stage: SimulatedStage) => {
+  const onEscalated = (request: SimulatedRequest, stage: SimulatedStage) => {
     const { worker } = stage;
     const tally = tallyOf(request);
     tally.marginalUsd += busyUsd(worker?.usdPerHour ?? scenario.browsers.energyUsdPerHour, stage);
@@ -64,31 +64,7 @@ export function countedByCaller(
     tally.marginalUsd += requestUsd;
     paid.add(request.index);
   };
-  return { policy: observed(policy, { finished, escalated }), tallies };
-}
-
-/** A policy with others who hear what it hears. */
-function observed(
-  policy: Policy,
-  heard: {
-    readonly finished: (request: SimulatedRequest, outcome: SimulatedOutcome) => void;
-    readonly escalated: (request: SimulatedRequest, stage: SimulatedStage) => void;
-  },
-): Policy {
-  return {
-    name: policy.name,
-    start: (world) => policy.start(world),
-    arrive: (request, world) => policy.arrive(request, world),
-    ...(policy.formBatch !== undefined && { formBatch: policy.formBatch.bind(policy) }),
-    finished: (request, outcome, world) => {
-      heard.finished(request, outcome);
-      policy.finished?.(request, outcome, world);
-    },
-    escalated: (request, stage, world) => {
-      heard.escalated(request, stage);
-      policy.escalated?.(request, stage, world);
-    },
-  };
+  return { tallies, onEnded, onEscalated };
 }
 
 function accuracyOf(

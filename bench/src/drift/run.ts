@@ -1,12 +1,11 @@
 import { CalibrationBook, quantileMs } from '@nearfar/core';
+import { quantileLoss } from '../quantile-loss.ts';
 import { createUniform, STREAMS } from '../random.ts';
 import { Oracle } from './oracle.ts';
 import { drawLatency, drawRequest, driftSchedule, predict } from './world.ts';
 
 /** Levels at which the quantile loss is taken. */
 const LOSS_LEVELS = [0.5, 0.9, 0.95, 0.99] as const;
-/** Requests under way: what is promised of one rests on what had finished before it began. */
-const IN_FLIGHT = 8;
 
 /** One finished request: whether the promises held, and what they cost. */
 export interface Finished {
@@ -24,10 +23,13 @@ export interface Finished {
   readonly oracleLoss: number;
 }
 
-/** Runs the schedule and gives every finished request in order. */
+/**
+ * Runs the schedule and gives every finished request in order, with `inFlight` of them under way: what is promised of one
+ * rests on what had finished before it began.
+ */
 export function runDrift(
   seed: number,
-  { schedule = driftSchedule(), censoredShare = 0, isCalibrated = true } = {},
+  { schedule = driftSchedule(), censoredShare = 0, isCalibrated = true, inFlight = 8 } = {},
 ): Finished[] {
   const random = createUniform(seed, STREAMS.drift);
   const oracle = new Oracle(seed + 1);
@@ -48,7 +50,7 @@ export function runDrift(
       const latencyMs = drawLatency(draw, stage, random);
       const best = LOSS_LEVELS.map((level) => oracle.quantileMs(draw, stage, level));
       const lossOf = (quantiles: readonly number[]) =>
-        quantiles.reduce((sum, value, at) => sum + loss(latencyMs, value, LOSS_LEVELS[at] ?? 0), 0) /
+        quantiles.reduce((sum, value, at) => sum + quantileLoss(latencyMs, value, LOSS_LEVELS[at] ?? 0), 0) /
         quantiles.length;
       finished.push({
         stage: number,
@@ -66,13 +68,8 @@ export function runDrift(
       underWay.push(() =>
         book.observe(key, worker, time, Math.min(latencyMs, cutMs), latencyMs > cutMs, kept),
       );
-      if (underWay.length > IN_FLIGHT) underWay.shift()?.();
+      if (underWay.length > inFlight) underWay.shift()?.();
     }
   }
   return finished;
-}
-
-/** The quantile ("pinball") loss. */
-function loss(actual: number, quantile: number, level: number): number {
-  return actual >= quantile ? level * (actual - quantile) : (1 - level) * (quantile - actual);
 }

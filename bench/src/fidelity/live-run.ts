@@ -1,5 +1,5 @@
 import type { MeshPrograms } from '../bench.ts';
-import { type CapacitySearch, findCapacity } from './capacity.ts';
+import { highestRate, type RateSearch } from '../highest-rate.ts';
 import { summariseReplay } from './compare.ts';
 import { type MachineNoise, watchNoise } from './machine-noise.ts';
 import { measureAlone } from './measure-alone.ts';
@@ -12,7 +12,12 @@ import { type Stage, type StageOptions, withStage } from './stage.ts';
 /** How long the parts of a live run are, and at which shares of the capacity. */
 export interface LivePlan extends StageOptions {
   readonly source: LoadSource;
-  readonly capacity: CapacitySearch & { readonly seconds: number };
+  readonly capacity: RateSearch & {
+    /** Share of requests that have to be on time, 0 to 1. */
+    readonly target: number;
+    /** How long each rate is tried. */
+    readonly seconds: number;
+  };
   /** Stretches that the contention is fitted on, and those that are compared: each share of the capacity for so long. */
   readonly training: readonly PlannedStretch[];
   readonly compared: readonly PlannedStretch[];
@@ -52,13 +57,18 @@ export async function runLive(
   say(`starting a mesh: coordinator with its edge, ${plan.poolWorkers} pool workers, and a page`);
   const capacityPerSecond = await withStage(programs, plan, async (stage) => {
     // A first short stretch compiles and connects what the next ones are measured with.
-    const { fromPerSecond, seconds } = plan.capacity;
+    const { fromPerSecond, seconds, target } = plan.capacity;
     const attainmentAt = async (perSecond: number, of = 'capacity') => {
       const stretch = { number: 0, perSecond, seconds };
       return summariseReplay((await replayStretch(stage, plan, of, stretch, say)).requests).attainment;
     };
     await attainmentAt(fromPerSecond, 'warm-up');
-    return await findCapacity(attainmentAt, plan.capacity);
+    const holds = async (perSecond: number) => (await attainmentAt(perSecond)) >= target;
+    const found = await highestRate(holds, plan.capacity);
+    if (found > 0) return found;
+    throw new Error(
+      `Expected ${100 * target} % of ${fromPerSecond} or fewer requests a second to be on time`,
+    );
   });
   say(`capacity: ${capacityPerSecond.toFixed(1)} requests a second`);
   say('starting another mesh, which remembers nothing of that');

@@ -1,7 +1,8 @@
-import { picoUsdPerMs } from '@nearfar/core';
+import { PICO_USD_PER_USD, picoUsdPerMs } from '@nearfar/core';
 import { type Profile, ProfileTable } from '../profile-table.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { callerFacts, createWorkload, isEscalated, type Workload } from '../scenario/workload.ts';
+import { BYTES_PER_GB, MS_PER_HOUR } from '../units.ts';
 
 /** What a caller's own device needs for a request; the device runs one at a time, in the order of arrival. */
 export interface PrivateWay {
@@ -57,10 +58,6 @@ export interface Instance {
   /** What the workers cost that are there in any case; 0 where only busy time counts. */
   readonly provisionedUsd: number;
 }
-
-const PICO_USD_PER_USD = 1e12;
-const BYTES_PER_GB = 1e9;
-const MS_PER_HOUR = 3_600_000;
 
 /** The instance of a scenario: the very arrivals, callers and noise that the simulator draws. Elastic classes count at `max`. */
 export function instanceOf(scenario: Scenario, workload: Workload = createWorkload(scenario)): Instance {

@@ -1,5 +1,6 @@
 import type { Profile } from '../profile-table.ts';
 import type { FleetClass, Scenario } from '../scenario/scenario.ts';
+import { MS_PER_HOUR } from '../units.ts';
 import { reachedBy, type ScheduledBatch, type Served } from './schedule.ts';
 
 /** A stretch of time in which a worker is there for a schedule. */
@@ -16,8 +17,6 @@ export interface Shift {
   /** When it has run everything. */
   readonly endMs: number;
 }
-
-const MS_PER_HOUR = 3_600_000;
 
 /**
  * The shifts that a schedule of a scenario needs. The workers of fixed classes, and as many of an elastic one as it has at least,

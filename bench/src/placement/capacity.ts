@@ -1,3 +1,4 @@
+import { highestRate } from '../highest-rate.ts';
 import { instanceOf } from '../optimum/index.ts';
 import { listSchedule } from '../optimum/list-schedule.ts';
 import { reachedBy } from '../optimum/schedule.ts';
@@ -44,34 +45,4 @@ export async function findCapacity({ mix, browserShare, seconds }: CapacityJob):
   );
   const perSecond = await highestRate(holds(searchedSchedule), { ...options, fromPerSecond });
   return { perSecond, attainable };
-}
-
-/**
- * The highest rate that holds, found by doubling from `fromPerSecond` and then bisection to `precision` (a share of the rate).
- * Where not even the first rate holds, halves it until one does; 0 when none above a thousandth of it does.
- */
-export async function highestRate(
-  holds: (perSecond: number) => Promise<boolean>,
-  options: { readonly fromPerSecond: number; readonly mostPerSecond: number; readonly precision: number },
-): Promise<number> {
-  const { fromPerSecond, mostPerSecond, precision } = options;
-  let low = fromPerSecond;
-  let high = Number.POSITIVE_INFINITY;
-  while (!(await holds(low))) {
-    high = low;
-    low /= 2;
-    if (low < fromPerSecond / 1_000) return 0;
-  }
-  while (high === Number.POSITIVE_INFINITY) {
-    if (low >= mostPerSecond) return low;
-    const next = Math.min(mostPerSecond, low * 2);
-    if (await holds(next)) low = next;
-    else high = next;
-  }
-  while (high - low > precision * low) {
-    const middle = (low + high) / 2;
-    if (await holds(middle)) low = middle;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,8 +1,8 @@
+import { highestRate } from '../highest-rate.ts';
 import { smallestStaticFleet, withStaticFleet } from '../policies/smallest-fleet.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import { createWorkload } from '../scenario/workload.ts';
 import { simulate } from '../simulator/simulate.ts';
-import { highestRate } from './capacity.ts';
 import type { FleetJob } from './design.ts';
 import { figuresOf, policyNamed } from './figures.ts';
 import { pointScenario } from './point-scenario.ts';
@@ -50,7 +50,7 @@ export async function runFleet(
 type Counts = Readonly<Record<string, number>>;
 
 /** The smallest static fleet with which a policy has 99 % on time; undefined where there is none. */
-export async function sizeFleet(
+async function sizeFleet(
   policy: string,
   scenario: Scenario,
 ): Promise<{ readonly counts: Counts; readonly attainment: number } | undefined> {

@@ -1,3 +1,4 @@
+import { replicaOf } from '../profile-table.ts';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { Policy, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 import { fastestVariant, loadStanding } from './standing.ts';
@@ -63,7 +64,7 @@ class AlwaysTier implements Policy {
     for (const worker of world.workers) {
       if (worker.tier !== this.#tier) continue;
       const variant = this.#variants.get(`${request.task}@${worker.deviceClass}`);
-      if (variant === undefined || !worker.ready.has(`${request.task}/${variant}`)) continue;
+      if (variant === undefined || !worker.ready.has(replicaOf(request.task, variant))) continue;
       const freeMs = predictedFreeMs(worker, world);
       if (freeMs >= bestMs) continue;
       best = worker;

@@ -2,6 +2,7 @@ import { bestSchedule, candidateSchedules } from '../optimum/clairvoyant.ts';
 import { type Instance, instanceOf } from '../optimum/known-run.ts';
 import { type Reached, reachedBy, type Served } from '../optimum/schedule.ts';
 import { provisionedUsdOf, type Shift, shiftsOf } from '../optimum/shifts.ts';
+import { replicaOf } from '../profile-table.ts';
 import type { Scenario, ScenarioCascade } from '../scenario/scenario.ts';
 import { createWorkload, isEscalated, type Workload } from '../scenario/workload.ts';
 import type { Policy, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
@@ -120,7 +121,7 @@ export class Clairvoyant implements Policy {
     const run = [...worker.queue.keys()].filter((position) =>
       members.has(worker.queue[position]?.index ?? -1),
     );
-    const isReady = worker.ready.has(`${batch.profile.task}/${batch.profile.variant}`);
+    const isReady = worker.ready.has(replicaOf(batch.profile.task, batch.profile.variant));
     if (run.length < members.size || !isReady) return { run: [], drop: [] };
     duty.done += 1;
     return { run, drop: [], variant: batch.profile.variant };

@@ -1,16 +1,9 @@
 import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 import { AimdBatchSize } from './aimd.ts';
-import {
-  type ChosenVariants,
-  chooseFixedVariant,
-  type FixedVariant,
-  placeFixedVariants,
-} from './fixed-variant.ts';
+import { chooseFixedVariant, type FixedVariant, placeFixedVariants } from './fixed-variant.ts';
 
 /** What a person decides before Clipper runs. */
 export interface ClipperOptions {
-  /** Default: `chooseFixedVariant`. */
-  readonly variants?: ChosenVariants;
   /**
    * Part of the SLO that a batch may take before its size is cut (default 0.5). The paper compares the whole SLO with the
    * batch alone; half of it leaves time for the batch before, which is in Clipper's favour.
@@ -51,7 +44,7 @@ export class Clipper implements Policy {
     const { scenario, profiles } = world;
     const share = this.#options.objectiveShareOfSlo ?? 0.5;
     for (const task of scenario.tasks) {
-      const fixed = chooseFixedVariant(scenario, profiles, task, this.#options.variants?.[task.task]);
+      const fixed = chooseFixedVariant(scenario, profiles, task);
       if (fixed !== undefined) this.#fixed.set(task.task, fixed);
     }
     this.#replicasOf = placeFixedVariants(world, [...this.#fixed.values()]);

@@ -18,9 +18,6 @@ export interface FixedVariant {
   readonly deviceClasses: ReadonlySet<string>;
 }
 
-/** By task, the name of the variant that serves it instead of the default. */
-export type ChosenVariants = Readonly<Record<string, string>>;
-
 /**
  * The variant a careful person would fix for a task: the one with the lowest price of an input among those that meet the
  * task's accuracy and whose 99 % quantile for one input is at most half of the SLO on a class of the fleet. The price of an
@@ -31,17 +28,13 @@ export function chooseFixedVariant(
   scenario: Scenario,
   profiles: ProfileTable,
   task: ScenarioTask,
-  chosen?: string,
 ): FixedVariant | undefined {
   const usable = scenario.fleet
     .filter(({ count, max }) => Math.max(count, max) > 0)
     .flatMap(({ deviceClass, usdPerHour }) =>
       profiles
         .ofClass(task.task, deviceClass)
-        .filter(
-          ({ accuracy, variant }) =>
-            accuracy >= task.minAccuracy && (chosen === undefined || variant === chosen),
-        )
+        .filter(({ accuracy }) => accuracy >= task.minAccuracy)
         .map((profile) => ({ profile, ...priceOfInput(profile, usdPerHour, task.sloMs) })),
     );
   const quick = usable.filter(({ isQuick }) => isQuick);

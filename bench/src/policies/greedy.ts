@@ -1,9 +1,9 @@
 import { picoUsdPerMs } from '@nearfar/core';
+import { replicaOf } from '../profile-table.ts';
 import type { Policy, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
+import { BYTES_PER_GB } from '../units.ts';
 import { predictedFreeMs } from './always.ts';
 import { loadStanding } from './standing.ts';
-
-const BYTES_PER_GB = 1_000_000_000;
 
 /** What one place would give a request. */
 interface Offer {
@@ -49,7 +49,7 @@ function* offersOf(request: SimulatedRequest, world: World): Generator<Offer> {
   if (caller.deviceClass !== undefined) {
     for (const profile of world.profiles.ofClass(task, caller.deviceClass)) {
       if (profile.accuracy < minAccuracy) continue;
-      const isThere = caller.has(`${task}/${profile.variant}`);
+      const isThere = caller.has(replicaOf(task, profile.variant));
       const fetchMs = isThere ? 0 : profile.loadMs + caller.rttMs + profile.weightBytes / network.bytesPerMs;
       const waitMs = Math.max(0, caller.predictedFreeMs - world.nowMs);
       const { meanMs } = profile.service(1);
@@ -73,7 +73,7 @@ function* offersOf(request: SimulatedRequest, world: World): Generator<Offer> {
     if (worker.isDraining) continue;
     const waitMs = predictedFreeMs(worker, world) - world.nowMs;
     for (const profile of world.profiles.ofClass(task, worker.deviceClass)) {
-      if (profile.accuracy < minAccuracy || !worker.ready.has(`${task}/${profile.variant}`)) continue;
+      if (profile.accuracy < minAccuracy || !worker.ready.has(replicaOf(task, profile.variant))) continue;
       const { meanMs } = profile.service(1);
       yield {
         variant: profile.variant,

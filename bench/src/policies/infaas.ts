@@ -1,3 +1,4 @@
+import { replicaOf } from '../profile-table.ts';
 import type { ScenarioTask } from '../scenario/scenario.ts';
 import type {
   Policy,
@@ -105,7 +106,7 @@ class Infaas implements Policy {
         drop.push(position);
         continue;
       }
-      const name = `${request.task}/${worker.variantAt(position)}`;
+      const name = replicaOf(request.task, worker.variantAt(position));
       if (run.length === 0) {
         // What is still being loaded waits, without holding up what is there.
         if (!worker.ready.has(name)) continue;

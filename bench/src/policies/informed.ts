@@ -1,8 +1,9 @@
 import { onTimeProbability } from '@nearfar/core';
 import type { Moments } from '@nearfar/protocol';
-import { type KnownService, P99_SCORE } from '../profile-table.ts';
+import { type KnownService, P99_SCORE, replicaOf } from '../profile-table.ts';
 import type { ScenarioTask } from '../scenario/scenario.ts';
 import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
+import { BYTES_PER_GB, MS_PER_HOUR } from '../units.ts';
 import { doneByMs } from './fixed-variant.ts';
 import { earlyDrop } from './informed/batching.ts';
 import { placeByPrice } from './informed/place.ts';
@@ -13,8 +14,6 @@ import { TransitBook } from './informed/transit.ts';
 const TARGET = 0.99;
 /** Below this nothing is tried: the request would only take the time of others. */
 const LEAST_PROBABILITY = 0.2;
-const MS_PER_HOUR = 3_600_000;
-const BYTES_PER_GB = 1e9;
 
 /** One way to serve a request, judged. */
 interface Judged {
@@ -54,7 +53,7 @@ class Informed implements Policy {
       if (worker.isDraining) continue;
       for (const profile of world.profiles.ofClass(request.task, worker.deviceClass)) {
         if (profile.accuracy < request.minAccuracy) continue;
-        if (!worker.ready.has(`${request.task}/${profile.variant}`)) continue;
+        if (!worker.ready.has(replicaOf(request.task, profile.variant))) continue;
         consider(this.#atWorker(request, task, worker, profile.variant, profile.accuracy, world));
       }
     }
@@ -64,7 +63,7 @@ class Informed implements Policy {
       for (const profile of world.profiles.ofClass(request.task, deviceClass)) {
         if (profile.accuracy < request.minAccuracy) continue;
         const judged = this.#inBrowser(request, profile.variant, profile.accuracy, world);
-        if (request.caller.has(`${request.task}/${profile.variant}`)) consider(judged);
+        if (request.caller.has(replicaOf(request.task, profile.variant))) consider(judged);
         else if (judged !== undefined && judged.probability >= TARGET) {
           const savedUsd = (remoteUsd - judged.costUsd) * world.scenario.browsers.requestsPerCaller;
           const egressUsd = (profile.weightBytes / BYTES_PER_GB) * world.scenario.egressUsdPerGb;

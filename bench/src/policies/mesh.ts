@@ -9,7 +9,7 @@ import {
   totalLatency,
 } from '@nearfar/core';
 import type { Moments } from '@nearfar/protocol';
-import type { ProfileTable } from '../profile-table.ts';
+import { type ProfileTable, replicaOf } from '../profile-table.ts';
 import type { Scenario, ScenarioCascade } from '../scenario/scenario.ts';
 import type {
   Policy,
@@ -267,5 +267,5 @@ class MeshPolicy implements Policy {
 }
 
 function holds({ task, caller }: SimulatedRequest, { profile }: PageVariant): boolean {
-  return caller.has(`${task}/${profile.variant}`);
+  return caller.has(replicaOf(task, profile.variant));
 }

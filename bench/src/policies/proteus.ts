@@ -4,6 +4,7 @@ import { doneByMs } from './fixed-variant.ts';
 import { type Allocation, allocate, expectedRate, type ProteusOption } from './proteus/allocate.ts';
 import { proactiveBatch } from './proteus/batching.ts';
 import { createHighs, type Highs } from './proteus/solver.ts';
+import { nextInTurn, type Turn } from './turns.ts';
 
 /** Milliseconds between two plans [C: configs, solve_interval 10]. */
 const PLAN_PERIOD_MS = 10_000;
@@ -19,13 +20,14 @@ const FIRST_DEMAND_MS = 60_000;
 /** Milliseconds after which it is seen again whether what is to leave has made room. */
 const ROOM_PERIOD_MS = 10;
 
-interface Assignment {
+/** A worker that the plan gives nothing still has its turn now and then: better than refusing when nothing else is left. */
+const LEAST_PER_SECOND = 1e-6;
+
+interface Assignment extends Turn {
+  readonly worker: SimulatedWorker;
   readonly option: ProteusOption;
-  readonly maxBatch: number;
-  /** What the worker is to serve a second. */
+  /** What the worker is to serve, at least `LEAST_PER_SECOND`. */
   perSecond: number;
-  /** For weighted turns: what the worker is owed. */
-  credit: number;
 }
 
 /**
@@ -73,26 +75,15 @@ export class Proteus implements Policy {
   arrive(request: SimulatedRequest, world: World): void {
     const { task } = request;
     this.#arrivals.set(task, (this.#arrivals.get(task) ?? 0) + 1);
-    let best: SimulatedWorker | undefined;
-    let chosen: Assignment | undefined;
-    let total = 0;
-    for (const worker of world.workers) {
-      const assignment = this.#serving(worker);
-      if (assignment?.option.task !== task || assignment.option.accuracy < request.minAccuracy) continue;
-      // A worker that the plan gives nothing still counts a little: better than refusing when nothing else is left.
-      const weight = Math.max(assignment.perSecond, 1e-6);
-      assignment.credit += weight;
-      total += weight;
-      if (chosen !== undefined && assignment.credit <= chosen.credit) continue;
-      best = worker;
-      chosen = assignment;
-    }
-    if (best === undefined || chosen === undefined) {
-      world.refuse(request);
-      return;
-    }
-    chosen.credit -= total;
-    world.dispatch(request, best, chosen.option.variant);
+    const next = nextInTurn(
+      world.workers.flatMap((worker) => {
+        const assignment = this.#serving(worker);
+        if (assignment?.option.task !== task || assignment.option.accuracy < request.minAccuracy) return [];
+        return [assignment];
+      }),
+    );
+    if (next === undefined) world.refuse(request);
+    else world.dispatch(request, next.worker, next.option.variant);
   }
 
   formBatch(worker: SimulatedWorker, world: World): { run: number[]; drop: number[] } {
@@ -123,12 +114,6 @@ export class Proteus implements Policy {
     if (step.kind === 'run') return { run: positions.slice(step.drop, step.drop + step.size), drop };
     if (Number.isFinite(step.untilMs)) world.at(step.untilMs, () => world.wake(worker));
     return { run: [], drop };
-  }
-
-  /** What a worker is to hold by the last plan, as `task/variant`; for tests and reports. */
-  assignmentOf(worker: SimulatedWorker): string | undefined {
-    const assignment = this.#assigned.get(worker);
-    return assignment && nameOf(assignment.option);
   }
 
   #serving(worker: SimulatedWorker): Assignment | undefined {
@@ -171,7 +156,7 @@ export class Proteus implements Policy {
     const free = new Set(workers);
     const wanted: Allocation[] = [];
     for (const { option, devices, perSecond } of plan) {
-      const share = perSecond / devices;
+      const share = Math.max(LEAST_PER_SECOND, perSecond / devices);
       let left = devices;
       for (const worker of free) {
         const assignment = this.#assigned.get(worker);
@@ -190,16 +175,14 @@ export class Proteus implements Policy {
     }
     for (const worker of free) {
       const assignment = this.#assigned.get(worker);
-      if (assignment !== undefined) assignment.perSecond = 0;
+      if (assignment !== undefined) assignment.perSecond = LEAST_PER_SECOND;
     }
   }
 
   /** Loads the new variant beside the old one where both fit, so that the worker serves meanwhile; else in its place. */
   #assign(worker: SimulatedWorker, option: ProteusOption, perSecond: number, world: World): void {
     const before = this.#assigned.get(worker);
-    const task = this.#tasks.get(option.task);
-    const maxBatch = task === undefined ? 1 : largestBatch(world, task, option.variant, option.deviceClass);
-    this.#assigned.set(worker, { option, maxBatch, perSecond, credit: 0 });
+    this.#assigned.set(worker, { worker, option, perSecond, credit: 0 });
     const earlier = this.#leaving.get(worker);
     this.#leaving.delete(worker);
     if (earlier !== undefined && nameOf(earlier.option) !== nameOf(option)) {

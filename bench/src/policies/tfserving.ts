@@ -1,7 +1,6 @@
 import type { ScenarioTask } from '../scenario/scenario.ts';
 import type { Policy, PolicyFactory, SimulatedRequest, SimulatedWorker, World } from '../simulator/policy.ts';
 import {
-  type ChosenVariants,
   chooseFixedVariant,
   FIXED_VARIANT_SHARE_OF_SLO,
   type FixedVariant,
@@ -9,30 +8,20 @@ import {
   placeFixedVariants,
   reachedWorkerMs,
 } from './fixed-variant.ts';
+import { nextInTurn, type Turn } from './turns.ts';
 
-/** The batching parameters of TensorFlow Serving, and what a person decides before it runs. */
-export interface TfServingOptions {
-  /** Default: `chooseFixedVariant`. */
-  readonly variants?: ChosenVariants;
-  /** `max_batch_size`, inputs; default: by replica the largest whose 99 % quantile is at most half of the SLO. */
-  readonly maxBatchSize?: number;
-  /** `batch_timeout_micros`, microseconds; default 1,000, "slightly above zero, e.g. 1 millisecond" (batching guide). */
-  readonly batchTimeoutMicros?: number;
-  /** `max_enqueued_batches`; default 10, that of TensorFlow's `BasicBatchScheduler` and `Batch` operation. */
-  readonly maxEnqueuedBatches?: number;
-}
+/** `batch_timeout_micros`, in milliseconds: "slightly above zero, e.g. 1 millisecond" (batching guide). */
+const BATCH_TIMEOUT_MS = 1;
+/** `max_enqueued_batches`: the default of TensorFlow's `BasicBatchScheduler` and `Batch` operation. */
+const MAX_ENQUEUED_BATCHES = 10;
 
-interface Replica {
+/** A worker that serves a task; `perSecond` are the inputs that it serves in batches of the largest size. */
+interface Replica extends Turn {
+  readonly worker: SimulatedWorker;
   readonly task: ScenarioTask;
+  /** `max_batch_size`, inputs: the largest whose 99 % quantile is at most half of the SLO. */
   readonly maxBatchSize: number;
-  /** Inputs a second in batches of that size: how often it has its turn. */
-  readonly perSecond: number;
-  /** Turns that it is owed. */
-  credit: number;
 }
-
-const DEFAULT_TIMEOUT_MICROS = 1_000;
-const DEFAULT_ENQUEUED_BATCHES = 10;
 
 /**
  * TensorFlow Serving (Olston et al., "TensorFlow-Serving: Flexible, High-Performance ML Serving", 2017) behind a round-robin
@@ -43,9 +32,9 @@ const DEFAULT_ENQUEUED_BATCHES = 10;
  */
 class TfServing implements Policy {
   readonly name = 'tfserving';
-  readonly #options: TfServingOptions;
   readonly #fixed = new Map<string, FixedVariant>();
-  #replicasOf: ReadonlyMap<string, readonly SimulatedWorker[]> = new Map();
+  /** By task, in the order of the workers. */
+  readonly #replicasOf = new Map<string, Replica[]>();
   readonly #replicas = new Map<SimulatedWorker, Map<string, Replica>>();
   /** By worker, the task whose batch ran last. */
   readonly #lastTask = new Map<SimulatedWorker, string>();
@@ -53,27 +42,25 @@ class TfServing implements Policy {
   readonly #outstanding = new Map<SimulatedWorker, Map<string, number>>();
   readonly #sentTo = new Map<number, SimulatedWorker>();
 
-  constructor(options: TfServingOptions = {}) {
-    this.#options = options;
-  }
-
   start(world: World): void {
     const { scenario, profiles } = world;
     for (const task of scenario.tasks) {
-      const fixed = chooseFixedVariant(scenario, profiles, task, this.#options.variants?.[task.task]);
+      const fixed = chooseFixedVariant(scenario, profiles, task);
       if (fixed !== undefined) this.#fixed.set(task.task, fixed);
     }
-    this.#replicasOf = placeFixedVariants(world, [...this.#fixed.values()]);
-    for (const [name, workers] of this.#replicasOf) {
+    for (const [name, workers] of placeFixedVariants(world, [...this.#fixed.values()])) {
+      const replicas: Replica[] = [];
+      this.#replicasOf.set(name, replicas);
       const fixed = this.#fixed.get(name);
       for (const worker of workers) {
         const profile = fixed && profiles.find(name, fixed.variant, worker.deviceClass);
         if (fixed === undefined || profile === undefined) continue;
-        const tuned = largestBatchWithin(profile, fixed.task.sloMs * FIXED_VARIANT_SHARE_OF_SLO);
-        const maxBatchSize = Math.min(profile.maxBatch, this.#options.maxBatchSize ?? tuned);
+        const maxBatchSize = largestBatchWithin(profile, fixed.task.sloMs * FIXED_VARIANT_SHARE_OF_SLO);
         const own = this.#replicas.get(worker) ?? new Map<string, Replica>();
         const perSecond = (maxBatchSize * 1_000) / profile.service(maxBatchSize).meanMs;
-        own.set(name, { task: fixed.task, maxBatchSize, perSecond, credit: 0 });
+        const replica: Replica = { worker, task: fixed.task, maxBatchSize, perSecond, credit: 0 };
+        own.set(name, replica);
+        replicas.push(replica);
         this.#replicas.set(worker, own);
       }
     }
@@ -82,18 +69,17 @@ class TfServing implements Policy {
   /** To the next replica in turn, whatever its load; refused where its queue is full. */
   arrive(request: SimulatedRequest, world: World): void {
     const { task } = request;
-    const worker = this.#nextInTurn(task);
     const fixed = this.#fixed.get(task);
-    const replica = worker && this.#replicas.get(worker)?.get(task);
-    if (worker === undefined || fixed === undefined || replica === undefined) {
+    const replica = nextInTurn(this.#replicasOf.get(task) ?? []);
+    if (fixed === undefined || replica === undefined) {
       world.refuse(request);
       return;
     }
+    const { worker, maxBatchSize } = replica;
     const outstanding = this.#outstanding.get(worker) ?? new Map<string, number>();
     this.#outstanding.set(worker, outstanding);
     const waiting = outstanding.get(task) ?? 0;
-    const most = (this.#options.maxEnqueuedBatches ?? DEFAULT_ENQUEUED_BATCHES) * replica.maxBatchSize;
-    if (waiting >= most) {
+    if (waiting >= MAX_ENQUEUED_BATCHES * maxBatchSize) {
       world.refuse(request);
       return;
     }
@@ -104,14 +90,13 @@ class TfServing implements Policy {
 
   formBatch(worker: SimulatedWorker, world: World): { run: number[]; drop: number[] } {
     const queues = this.#queuesOf(worker);
-    const timeoutMs = (this.#options.batchTimeoutMicros ?? DEFAULT_TIMEOUT_MICROS) / 1_000;
     let wakeMs = Number.POSITIVE_INFINITY;
     for (const task of this.#inTurn(worker)) {
       const queue = queues.get(task) ?? [];
       const replica = this.#replicas.get(worker)?.get(task);
       const first = worker.queue[queue[0] ?? -1];
       if (replica === undefined || first === undefined) continue;
-      const dueMs = reachedWorkerMs(world.scenario, replica.task, first) + timeoutMs;
+      const dueMs = reachedWorkerMs(world.scenario, replica.task, first) + BATCH_TIMEOUT_MS;
       if (queue.length >= replica.maxBatchSize || dueMs <= world.nowMs) {
         this.#lastTask.set(worker, task);
         const run = queue.slice(0, replica.maxBatchSize);
@@ -126,24 +111,6 @@ class TfServing implements Policy {
 
   finished(request: SimulatedRequest): void {
     this.#leaveQueue(request);
-  }
-
-  /** Round robin, weighted by what each replica serves, evenly spread (as nginx does). */
-  #nextInTurn(task: string): SimulatedWorker | undefined {
-    let next: SimulatedWorker | undefined;
-    let chosen: Replica | undefined;
-    let total = 0;
-    for (const worker of this.#replicasOf.get(task) ?? []) {
-      const replica = this.#replicas.get(worker)?.get(task);
-      if (replica === undefined) continue;
-      replica.credit += replica.perSecond;
-      total += replica.perSecond;
-      if (chosen !== undefined && replica.credit <= chosen.credit) continue;
-      next = worker;
-      chosen = replica;
-    }
-    if (chosen !== undefined) chosen.credit -= total;
-    return next;
   }
 
   #leaveQueue(request: SimulatedRequest | undefined): void {

@@ -1,4 +1,4 @@
-import { picoUsdPerMs } from '@nearfar/core';
+import { PICO_USD_PER_USD, picoUsdPerMs } from '@nearfar/core';
 import type { Scenario } from '../scenario/scenario.ts';
 import type { RequestActor, WorkerActor } from './actors.ts';
 import type { SimulatedOutcome } from './policy.ts';
@@ -23,8 +23,6 @@ export interface WindowTally extends Tally {
   otherPicoUsd: number;
   provisionedPicoUsd: number;
 }
-
-const PICO_USD_PER_USD = 1e12;
 
 /** Books what happens in a run. */
 export class Ledger {

@@ -1,9 +1,7 @@
 import { type Profile, replicaOf } from '../profile-table.ts';
+import { BYTES_PER_GB, MS_PER_HOUR } from '../units.ts';
 import { CallerActor, type RequestActor } from './actors.ts';
 import type { Run } from './run.ts';
-
-const BYTES_PER_GB = 1_000_000_000;
-const MS_PER_HOUR = 3_600_000;
 
 /** What callers' own devices fetch and run. */
 export class Pages {

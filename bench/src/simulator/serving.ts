@@ -1,11 +1,10 @@
 import { type BatchPlan, formBatch } from '@nearfar/core';
 import { type Profile, replicaOf } from '../profile-table.ts';
+import { BYTES_PER_GB } from '../units.ts';
 import type { RequestActor, WorkerActor } from './actors.ts';
 import { BatchRules } from './batch-rules.ts';
 import type { Fleet } from './fleet.ts';
 import type { Run } from './run.ts';
-
-const BYTES_PER_GB = 1_000_000_000;
 
 /** What a policy has an idle worker run next; `variant` as `Policy.formBatch` says. */
 type ChosenBatch = BatchPlan & { readonly variant?: string };

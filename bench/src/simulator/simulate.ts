@@ -13,6 +13,7 @@ import type {
   SimulatedCaller,
   SimulatedOutcome,
   SimulatedRequest,
+  SimulatedStage,
   SimulatedWorker,
   World,
 } from './policy.ts';
@@ -27,7 +28,11 @@ export interface SimulateOptions {
   readonly workload?: Workload;
   /** Told of each request as it ends. */
   readonly onEnded?: (request: SimulatedRequest, outcome: SimulatedOutcome) => void;
+  /** Told of each small stage of a cascade that was not sure, before the policy is asked for the large one. */
+  readonly onEscalated?: (request: SimulatedRequest, stage: SimulatedStage) => void;
 }
+
+type Listeners = Pick<SimulateOptions, 'onEnded' | 'onEscalated'>;
 
 /** Events between two calls of `onProgress`. */
 const PROGRESS_EVERY = 8_192;
@@ -47,8 +52,8 @@ export function simulate(
   policy: Policy,
   options: SimulateOptions = {},
 ): SimulationResult {
-  const { workload = createWorkload(scenario), onEnded, onProgress } = options;
-  return new Simulation(scenario, policy, workload, onEnded).run(onProgress);
+  const { workload = createWorkload(scenario), onProgress, ...listeners } = options;
+  return new Simulation(scenario, policy, workload, listeners).run(onProgress);
 }
 
 /** The world of a policy: its clock, and the door to fleet, serving and pages. */
@@ -63,20 +68,20 @@ class Simulation implements World, Run {
   isStarting = true;
   readonly #policy: Policy;
   readonly #workload: Workload;
-  readonly #onEnded: SimulateOptions['onEnded'];
+  readonly #listeners: Listeners;
   readonly #fleet: Fleet;
   readonly #serving: Serving;
   readonly #pages: Pages;
   #ended = 0;
   #lastEndMs = 0;
 
-  constructor(scenario: Scenario, policy: Policy, workload: Workload, onEnded: SimulateOptions['onEnded']) {
+  constructor(scenario: Scenario, policy: Policy, workload: Workload, listeners: Listeners) {
     this.scenario = scenario;
     this.profiles = new ProfileTable(scenario.profiles);
     this.random = createUniform(scenario.seed, STREAMS.policy);
     this.#policy = policy;
     this.#workload = workload;
-    this.#onEnded = onEnded;
+    this.#listeners = listeners;
     this.ledger = new Ledger(scenario, workload.requests);
     this.machines = new Machines(this);
     this.#fleet = new Fleet(this, (worker) => this.#serving.wake(worker));
@@ -188,11 +193,9 @@ class Simulation implements World, Run {
     request.worker = undefined;
     const { variant, deviceClass } = profile;
     const elapsedMs = this.nowMs - request.arrivalMs;
-    this.#policy.escalated?.(
-      request,
-      { worker, variant, deviceClass, elapsedMs, batchSize, serviceMs },
-      this,
-    );
+    const stage = { worker, variant, deviceClass, elapsedMs, batchSize, serviceMs };
+    this.#listeners.onEscalated?.(request, stage);
+    this.#policy.escalated?.(request, stage, this);
     return true;
   }
 
@@ -220,7 +223,7 @@ class Simulation implements World, Run {
       );
     }
     this.ledger.ended(request, outcome, accuracy);
-    this.#onEnded?.(request, outcome);
+    this.#listeners.onEnded?.(request, outcome);
     this.#policy.finished?.(request, outcome, this);
   }
 

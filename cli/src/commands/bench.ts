@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
 import { BENCHES, type BenchResult, describeMachine, type MeshPrograms } from '@nearfar/bench';
 import { CHROMIUM_FLAGS, findChromium } from '#find-chromium';
 import { usageError } from '../exit-error.ts';
-import { dataDirectory, launcher } from '../places.ts';
+import { dataFolder, launcher } from '../places.ts';
 import { startShareProgress } from '../progress.ts';
 import { formatTable } from '../table.ts';
 
@@ -36,16 +35,14 @@ export async function bench(name: string | undefined, options: BenchOptions): Pr
   }
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const { quick = false, seeds, out, threads, data } = options;
-  if (data !== undefined && !existsSync(data)) {
-    throw usageError(`Expected --data to name a folder, found none at "${data}"`);
-  }
+  const programs = meshPrograms(dataFolder(data));
   const progress = startShareProgress(found.name);
   let metrics: BenchResult['metrics'];
   try {
     metrics = await found.run({
       seed,
       say,
-      programs: meshPrograms(data),
+      programs,
       quick,
       ...(seeds !== undefined && { seeds }),
       ...(out !== undefined && { resultsFile: out }),
@@ -65,13 +62,13 @@ export async function bench(name: string | undefined, options: BenchOptions): Pr
 }
 
 /** What a benchmark of a whole mesh starts. */
-function meshPrograms(data: string | undefined): MeshPrograms {
+function meshPrograms(folder: string | undefined): MeshPrograms {
   return {
     nearfar: [process.execPath, launcher()],
     findChromium() {
       const executablePath = findChromium();
       return executablePath === undefined ? undefined : { executablePath, flags: CHROMIUM_FLAGS };
     },
-    dataFolder: data ?? (process.env.NEARFAR_DATA || dataDirectory(undefined)),
+    dataFolder: folder,
   };
 }

@@ -6,7 +6,7 @@ import { folderFiles } from '@nearfar/register';
 import { usageError } from '../exit-error.ts';
 import type { Listing } from '../listing.ts';
 import type { MeshAddress } from '../mesh-client.ts';
-import { dataDirectory } from '../places.ts';
+import { dataFolder } from '../places.ts';
 import { registerLocally } from '../register/register-locally.ts';
 import { isMeshThere, registerOnMesh } from '../register/register-on-mesh.ts';
 import { createReporter } from '../register/report.ts';
@@ -74,11 +74,10 @@ export async function register(
 
 /** Where the manifest's files are looked for, in this order. */
 function sourceFolders(manifestPath: string, { files, data }: RegisterOptions): string[] {
-  for (const [flag, folder] of Object.entries({ '--files': files, '--data': data })) {
-    if (folder !== undefined && !existsSync(folder))
-      throw usageError(`Expected ${flag} to name a folder, found none at "${folder}"`);
+  if (files !== undefined && !existsSync(files)) {
+    throw usageError(`Expected --files to name a folder, found none at "${files}"`);
   }
-  const evalFolder = data ?? (process.env.NEARFAR_DATA || dataDirectory(undefined));
+  const evalFolder = dataFolder(data);
   return [files ?? dirname(manifestPath), ...(evalFolder === undefined ? [] : [evalFolder])];
 }
 

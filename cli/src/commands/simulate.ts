@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import {
   addOptimum,
@@ -9,7 +8,7 @@ import {
   type SimulationResult,
 } from '@nearfar/bench';
 import { usageError } from '../exit-error.ts';
-import { dataDirectory } from '../places.ts';
+import { dataFolder } from '../places.ts';
 import { startShareProgress } from '../progress.ts';
 import { formatTable } from '../table.ts';
 
@@ -32,13 +31,10 @@ export async function simulate(file: string, options: SimulateOptions): Promise<
       `Expected --policy to be one of ${[...POLICIES.keys()].join(', ')}, got "${options.policy}"`,
     );
   }
-  if (options.data !== undefined && !existsSync(options.data)) {
-    throw usageError(`Expected --data to name a folder, found none at "${options.data}"`);
-  }
-  const dataFolder = options.data ?? (process.env.NEARFAR_DATA || dataDirectory(undefined));
+  const folder = dataFolder(options.data);
   const scenario = await readScenario(file, {
     ...(options.seed !== undefined && { seed: options.seed }),
-    ...(dataFolder !== undefined && { dataFolder }),
+    ...(folder !== undefined && { dataFolder: folder }),
   });
   const policy = await createPolicy(scenario);
   const progress = startShareProgress('simulating');

@@ -15,7 +15,7 @@ let mesh: MeshProcess;
 let place: string[];
 
 beforeAll(async () => {
-  mesh = await startMeshProcess(['--pool-workers', '0']);
+  mesh = await startMeshProcess(['--pool-workers', '0', '--plan-every', '0.5']);
   await mesh.ready(1);
   place = ['--url', mesh.url, '--state', mesh.stateDirectory];
 }, 120_000);
@@ -44,12 +44,24 @@ function withOtherSignature(token: string): string {
 }
 
 describe('plan', () => {
-  test('prints what the slow loop found, and says so where there is nothing yet', async () => {
+  test('prints the newest plan', async () => {
+    const newest = async () => {
+      const { stdout } = await runNearfar(['plan', '--json', ...place]);
+      return JSON.parse(stdout).plan?.epoch ?? 0;
+    };
+    await expect.poll(newest, { timeout: 30_000 }).toBeGreaterThan(0);
     const { code, stdout } = await runNearfar(['plan', ...place]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^There is no plan yet|^plan\s/);
-    const { stdout: json } = await runNearfar(['plan', '--json', ...place]);
-    expect(JSON.parse(json)).toHaveProperty('plan');
+    expect(stdout).toMatch(/^plan\s+made +[\d.]+ s ago by the (solver|greedy)/);
+    expect(stdout).toContain('workers of');
+  }, 60_000);
+
+  test('says so where there is none yet', async () => {
+    const server = await answering(200, 'application/json', '{"plan":null}');
+    const { code, stdout } = await runNearfar(['plan', '--url', server.url, '--token', 'any']);
+    server.close();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^There is no plan yet/);
   });
 });
 

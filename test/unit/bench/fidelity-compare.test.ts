@@ -46,7 +46,7 @@ describe('gap', () => {
     [{ attainmentPoints: 2.1, meanLatency: 0, tierSharePoints: 0 }, false],
     [{ attainmentPoints: 0, meanLatency: 0.16, tierSharePoints: 0 }, false],
     [{ attainmentPoints: 0, meanLatency: 0, tierSharePoints: 5.1 }, false],
-  ])('%j is within the statement: %s', (gap, expected) => {
+  ])('%j is small enough: %s', (gap, expected) => {
     expect(isWithin(gap)).toBe(expected);
   });
 });

@@ -1,33 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { findCapacity } from '../../../bench/src/fidelity/capacity.ts';
 import { fitContention, slowdownCurve } from '../../../bench/src/fidelity/contention.ts';
 import { fitToLive } from '../../../bench/src/fidelity/fit-to-live.ts';
 import { simulateReplay } from '../../../bench/src/fidelity/simulated-replay.ts';
 import { measuredMesh, planned } from './fidelity-builders.ts';
-
-const SEARCH = { target: 0.98, fromPerSecond: 10, growth: 2, halvings: 6 };
-
-describe('capacity', () => {
-  test('is the rate up to which the target holds, to within what the halvings leave', async () => {
-    const capacity = await findCapacity(async (perSecond) => (perSecond <= 50 ? 1 : 0.5), SEARCH);
-    expect(capacity).toBeLessThanOrEqual(50);
-    expect(capacity).toBeGreaterThan(50 - 40 / 2 ** SEARCH.halvings);
-  });
-
-  test('is a rate that was tried and held', async () => {
-    const held = new Set<number>();
-    const capacity = await findCapacity(async (perSecond) => {
-      if (perSecond > 33) return 0.9;
-      held.add(perSecond);
-      return 0.99;
-    }, SEARCH);
-    expect(held).toContain(capacity);
-  });
-
-  test('is an error where not even the first rate holds', async () => {
-    await expect(findCapacity(async () => 0.5, SEARCH)).rejects.toThrow('98 % of 10 requests a second');
-  });
-});
 
 describe('slow-down curve', () => {
   test('leaves one computation as it is', () => {

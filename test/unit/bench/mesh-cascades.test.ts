@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { cascadeScenario, kindsOf } from '../../../bench/src/benches/cascades.ts';
-import { countedByCaller } from '../../../bench/src/cascades/by-caller.ts';
+import { tallyByCaller } from '../../../bench/src/cascades/by-caller.ts';
 import { boundOf, instanceOf } from '../../../bench/src/optimum/index.ts';
 import { mesh } from '../../../bench/src/policies/mesh.ts';
 import type { Scenario, ScenarioCascade } from '../../../bench/src/scenario/scenario.ts';
@@ -178,8 +178,8 @@ describe('the mesh with cascades', () => {
       ...world,
       tasks: world.tasks.map((task) => ({ ...task, arrivals: task.arrivals.slice(0, 3_000) })),
     };
-    const { policy, tallies } = countedByCaller(mesh(short), short, kindsOf(short));
-    const result = simulate(short, policy);
+    const { tallies, ...listeners } = tallyByCaller(short, kindsOf(short));
+    const result = simulate(short, mesh(short), listeners);
     expect([...tallies.keys()].toSorted()).toEqual(['holds_large', 'holds_nothing', 'holds_small']);
     const sum = [...tallies.values()].reduce((total, { marginalUsd }) => total + marginalUsd, 0);
     expect(sum / result.marginal_cost_usd).toBeCloseTo(1, 6);

@@ -3,7 +3,6 @@ import { ABLATIONS } from '../../../bench/src/benches/ablations.ts';
 import { type MeshOptions, mesh } from '../../../bench/src/policies/mesh.ts';
 import { gammaArrivals } from '../../../bench/src/scenario/gamma-arrivals.ts';
 import type { Scenario } from '../../../bench/src/scenario/scenario.ts';
-import type { SimulatedOutcome } from '../../../bench/src/simulator/policy.ts';
 import { simulate } from '../../../bench/src/simulator/simulate.ts';
 import { fleetClass, profileRow, scenario, scenarioTask } from './simulation.ts';
 
@@ -65,14 +64,8 @@ describe('leases in the simulated mesh', () => {
   });
 
   function latencies(options: MeshOptions): number[] {
-    const policy = mesh(given, options);
     const seen: number[] = [];
-    const finished = policy.finished?.bind(policy);
-    policy.finished = (request, outcome: SimulatedOutcome, world) => {
-      seen.push(outcome.latencyMs);
-      finished?.(request, outcome, world);
-    };
-    simulate(given, policy);
+    simulate(given, mesh(given, options), { onEnded: (_, { latencyMs }) => seen.push(latencyMs) });
     return seen;
   }
 

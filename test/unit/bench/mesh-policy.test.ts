@@ -23,13 +23,12 @@ function every(ms: number, count: number): number[] {
 function run(over: Partial<Scenario>, options: MeshOptions = {}) {
   const given = scenario({ profiles: PROFILES, fleet: FLEET, ...over });
   const outcomes: SimulatedOutcome[] = [];
-  const policy = mesh(given, options);
-  const finished = policy.finished?.bind(policy);
-  policy.finished = (request, outcome, world) => {
-    outcomes[request.index] = outcome;
-    finished?.(request, outcome, world);
-  };
-  return { result: simulate(given, policy), outcomes };
+  const result = simulate(given, mesh(given, options), {
+    onEnded: ({ index }, outcome) => {
+      outcomes[index] = outcome;
+    },
+  });
+  return { result, outcomes };
 }
 
 describe('the mesh', () => {

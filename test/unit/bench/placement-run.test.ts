@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { highestRate } from '../../../bench/src/placement/capacity.ts';
+import { highestRate } from '../../../bench/src/highest-rate.ts';
 import { type Design, type Job, withCapacities } from '../../../bench/src/placement/design.ts';
 import { metricsOf } from '../../../bench/src/placement/metrics.ts';
 import type { JobRecord } from '../../../bench/src/placement/records.ts';
@@ -116,14 +116,27 @@ describe('the highest rate that holds', () => {
       fc.asyncProperty(
         fc.double({ min: 1, max: 10_000, noNaN: true }),
         fc.double({ min: 1, max: 500, noNaN: true }),
-        async (limit, fromPerSecond) => {
-          const options = { fromPerSecond, mostPerSecond: 20_000, precision: 0.03 };
+        fc.constantFrom(1.5, 2),
+        async (limit, fromPerSecond, growth) => {
+          const options = { fromPerSecond, mostPerSecond: 20_000, precision: 0.03, growth };
           const found = await highestRate((rate) => Promise.resolve(rate <= limit), options);
           expect(found).toBeLessThanOrEqual(limit);
           expect(found * 1.0301).toBeGreaterThanOrEqual(limit);
         },
       ),
     );
+  });
+
+  test('is one that was tried and held, and none is tried beyond the growth of one that held', async () => {
+    const tried: number[] = [];
+    const holds = (rate: number) => {
+      tried.push(rate);
+      return Promise.resolve(rate <= 40);
+    };
+    const options = { fromPerSecond: 15, mostPerSecond: 1_000, precision: 0.05, growth: 1.5 };
+    const found = await highestRate(holds, options);
+    expect(tried.filter((rate) => rate <= 40)).toContain(found);
+    expect(Math.max(...tried)).toBeLessThanOrEqual(40 * 1.5);
   });
 
   test('is 0 where no rate holds, and the most where all do', async () => {

@@ -1,4 +1,4 @@
-import type { KnownService } from '../../profile-table.ts';
+import { type KnownService, replicaOf } from '../../profile-table.ts';
 import type { SimulatedRequest, SimulatedWorker, World } from '../../simulator/policy.ts';
 import type { InTransit } from './transit.ts';
 
@@ -31,7 +31,7 @@ export function aheadOf(
       same += 1;
       return;
     }
-    const key = `${task}/${its}`;
+    const key = replicaOf(task, its);
     const group = others.get(key);
     if (group === undefined) others.set(key, { task, variant: its, count: 1 });
     else group.count += 1;

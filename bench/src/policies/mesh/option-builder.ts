@@ -6,6 +6,7 @@ import {
   networkTime,
   type Option,
   PAGE_WORKER,
+  PICO_USD_PER_USD,
   picoUsdPerMs,
   priceOf,
   ZERO,
@@ -14,11 +15,9 @@ import type { Moments, PriceTable } from '@nearfar/protocol';
 import type { Profile } from '../../profile-table.ts';
 import type { Scenario, ScenarioTask } from '../../scenario/scenario.ts';
 import type { SimulatedCaller, SimulatedRequest } from '../../simulator/policy.ts';
+import { BYTES_PER_GB } from '../../units.ts';
 import type { WorkerBelief } from './belief.ts';
 import type { BelievedRequest, UnderWay } from './believed-queue.ts';
-
-const PICO_USD_PER_USD = 1e12;
-const BYTES_PER_GB = 1_000_000_000;
 
 /** Variants are registered once in a simulation. */
 export const REVISION = 1;
